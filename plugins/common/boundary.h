@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#pragma once
+
+#include <exception>
+#include <new>
+#include <nlohmann/json.hpp>
+
+#include <ivo/control.h>
+
+#include "log.h"
+
+/// Where C++ ends: what the extern "C" functions of every core need to keep exceptions inside.
+namespace ivo {
+
+/// Construct a core for C. Failures are logged and give NULL.
+/// Only std::exception is caught: a cancelled thread unwinds by another type, which must pass.
+template <typename Core>
+Core* createCore(const ivo_host_t& host) {
+    try {
+        return new Core(host);
+    } catch (const std::exception& failure) {
+        log(host, IVO_MSG_START_FAILED, failure.what());
+        return nullptr;
+    }
+}
+
+/// Answer a request with the object that `describe` returns, or with an error.
+template <typename Describe>
+void answer(ivo_reply_t& reply, Describe describe) {
+    try {
+        const std::string line = describe().dump();
+        reply.add_line(&reply, line.data(), line.size());
+    } catch (const std::exception& failure) {
+        reply.fail(&reply, failure.what());
+    }
+}
+
+/// Do something that may run out of memory for a caller in C that can do nothing about it but read the log.
+template <typename Action>
+void guarded(const ivo_host_t& host, Action action) {
+    try {
+        action();
+    } catch (const std::exception& failure) {
+        log(host, IVO_MSG_START_FAILED, failure.what());
+    }
+}
+
+}  // namespace ivo

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+
+/**
+ * @defgroup ivo_ike_sa_manager ivo_ike_sa_manager
+ * @{ @ingroup ivo_shim
+ */
+
+#ifndef IVO_IKE_SA_MANAGER_H_
+#define IVO_IKE_SA_MANAGER_H_
+
+#include <ivo/sessiontable.h>
+
+#include <sa/ike_sa_manager.h>
+
+/**
+ * Create the IKE_SA manager that takes the place of charon's own.
+ *
+ * It delegates each call to charon's own manager and counts it. Its destroy()
+ * leaves that one alone.
+ *
+ * @param table			core of the plugin, must outlive the manager
+ * @param stock			charon's own manager, must outlive the manager
+ * @return				manager
+ */
+ike_sa_manager_t *ivo_ike_sa_manager_create(ivo_sessiontable_t *table,
+											ike_sa_manager_t *stock);
+
+#endif /** IVO_IKE_SA_MANAGER_H_ @}*/
