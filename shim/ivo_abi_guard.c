@@ -79,7 +79,6 @@ static bool probe_library(const char **step)
 		.dpd_timeout = 1006,
 		.if_id_in = 1007,
 		.if_id_out = 1008,
-		.ppk_required = TRUE,
 	};
 	ike_sa_id_t *id;
 
@@ -118,7 +117,6 @@ static bool probe_library(const char **step)
 		peer_cfg->get_dpd(peer_cfg) != 1005 ||
 		peer_cfg->get_if_id(peer_cfg, TRUE) != 1007 ||
 		peer_cfg->get_if_id(peer_cfg, FALSE) != 1008 ||
-		!peer_cfg->ppk_required(peer_cfg) ||
 		!peer_cfg->equals(peer_cfg, peer_cfg))
 	{
 		return FALSE;

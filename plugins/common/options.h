@@ -9,8 +9,8 @@
 
 namespace ivo {
 
-/// Reads a plugin's options for one load or reload. A bad value is named in the log with its range, and the default taken.
-/// Read every option that the plugin has, then call reportUnknown().
+/// Reads a plugin's options for one load or reload. A bad value is named in the log with its range, and the default
+/// taken. Read every option that the plugin has, then call reportUnknown().
 class Options {
 public:
     /// @param host  must outlive this object

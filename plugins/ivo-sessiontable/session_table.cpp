@@ -10,15 +10,24 @@ namespace ivo {
 namespace {
 
 constexpr std::array<const char*, IVO_MANAGER_METHODS> kMethodNames{
-    "create_new",           "checkout_new",
-    "checkout",             "track_init",
-    "checkout_by_message",  "checkout_by_config",
-    "new_initiator_spi",    "check_uniqueness",
-    "has_contact",          "checkout_by_id",
-    "checkout_by_name",     "create_enumerator",
-    "create_id_enumerator", "checkin",
-    "checkin_and_destroy",  "get_count",
-    "get_half_open_count",  "set_spi_cb",
+    "create_new",
+    "checkout_new",
+    "checkout",
+    "track_init",
+    "checkout_by_message",
+    "checkout_by_config",
+    "new_initiator_spi",
+    "check_uniqueness",
+    "has_contact",
+    "checkout_by_id",
+    "checkout_by_name",
+    "create_enumerator",
+    "create_id_enumerator",
+    "checkin",
+    "checkin_and_destroy",
+    "get_count",
+    "get_half_open_count",
+    "set_spi_cb",
     "flush",
 };
 static_assert(kMethodNames.back() != nullptr, "a method has no name");

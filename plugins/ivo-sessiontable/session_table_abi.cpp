@@ -27,7 +27,6 @@ uint64_t ivo_sessiontable_bypassed_calls(const ivo_sessiontable_t* table) {
     return table->bypassedCalls();
 }
 
-void ivo_sessiontable_stats(const ivo_sessiontable_t* table, uint32_t ike_sas, uint32_t half_open,
-                            ivo_reply_t* reply) {
+void ivo_sessiontable_stats(const ivo_sessiontable_t* table, uint32_t ike_sas, uint32_t half_open, ivo_reply_t* reply) {
     ivo::answer(*reply, [&] { return table->describe(ike_sas, half_open); });
 }

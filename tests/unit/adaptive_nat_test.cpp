@@ -10,7 +10,9 @@ TEST_GROUP(AdaptiveNat) {
     FakeHost host{"ivo-adaptive-nat"};
     ivo_adaptive_nat_t* nat = ivo_adaptive_nat_create(&host);
 
-    void teardown() override { ivo_adaptive_nat_destroy(nat); }
+    void teardown() override {
+        ivo_adaptive_nat_destroy(nat);
+    }
 
     nlohmann::json stats() {
         FakeReply reply;

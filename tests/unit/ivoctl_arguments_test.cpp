@@ -7,26 +7,25 @@
 
 using ivoctl::Arguments;
 
-TEST_GROUP(IvoctlArguments) {
-    Arguments parse(std::vector<std::string> words) {
-        words.insert(words.begin(), "ivoctl");
-        std::vector<char*> pointers;
-        for (auto& word : words) {
-            pointers.push_back(word.data());
-        }
-        pointers.push_back(nullptr);
-        return ivoctl::parseArguments(static_cast<int>(words.size()), pointers.data());
-    }
+TEST_GROUP(IvoctlArguments){Arguments parse(std::vector<std::string> words){words.insert(words.begin(), "ivoctl");
+std::vector<char*> pointers;
+for (auto& word : words) {
+    pointers.push_back(word.data());
+}
+pointers.push_back(nullptr);
+return ivoctl::parseArguments(static_cast<int>(words.size()), pointers.data());
+}
 
-    std::string error(std::vector<std::string> words) {
-        try {
-            parse(std::move(words));
-        } catch (const ivoctl::UsageError& usage) {
-            return usage.what();
-        }
-        return "no error";
+std::string error(std::vector<std::string> words) {
+    try {
+        parse(std::move(words));
+    } catch (const ivoctl::UsageError& usage) {
+        return usage.what();
     }
-};
+    return "no error";
+}
+}
+;
 
 TEST(IvoctlArguments, takesACommandWithOptionsBeforeAndAfterIt) {
     const auto arguments = parse({"--socket", "unix:///tmp/x", "stats", "--json", "-t", "3"});

@@ -3,16 +3,15 @@
 
 #include <CppUTest/TestHarness.h>
 
-TEST_GROUP(IvoctlClient) {
-    std::string error(const std::string& answer) {
-        try {
-            ivoctl::parseAnswer(answer);
-        } catch (const ivoctl::RequestError& failure) {
-            return failure.what();
-        }
-        return "no error";
-    }
-};
+TEST_GROUP(IvoctlClient){std::string error(const std::string& answer){try {ivoctl::parseAnswer(answer);
+}
+catch (const ivoctl::RequestError& failure) {
+    return failure.what();
+}
+return "no error";
+}
+}
+;
 
 TEST(IvoctlClient, takesTheLinesBeforeTheStatus) {
     const auto lines = ivoctl::parseAnswer("{\"a\":1}\n{\"b\":2}\nok\n");
@@ -42,6 +41,5 @@ TEST(IvoctlClient, saysWhenNoDaemonIsThere) {
 }
 
 TEST(IvoctlClient, refusesAPathThatNoSocketCanHave) {
-    CHECK_THROWS(ivoctl::RequestError,
-                 ivoctl::request("/" + std::string(200, 'x'), "stats", std::chrono::seconds(1)));
+    CHECK_THROWS(ivoctl::RequestError, ivoctl::request("/" + std::string(200, 'x'), "stats", std::chrono::seconds(1)));
 }

@@ -10,7 +10,9 @@ TEST_GROUP(Jitter) {
     FakeHost host{"ivo-jitter"};
     ivo_jitter_t* jitter = ivo_jitter_create(&host);
 
-    void teardown() override { ivo_jitter_destroy(jitter); }
+    void teardown() override {
+        ivo_jitter_destroy(jitter);
+    }
 
     nlohmann::json stats() {
         FakeReply reply;

@@ -32,17 +32,15 @@ TEST(Options, aBadBooleanIsNamedWithItsRangeAndTheDefaultTaken) {
     host.options["enabled"] = "maybe";
     CHECK_TRUE(ivo::Options(host).boolean("enabled", true));
     CHECK_EQUAL(1, host.lines.size());
-    STRCMP_EQUAL(
-        "[option-invalid] charon.plugins.ivo-jitter.enabled = maybe is not yes or no; using the default, yes",
-        host.lines[0].c_str());
+    STRCMP_EQUAL("[option-invalid] charon.plugins.ivo-jitter.enabled = maybe is not yes or no; using the default, yes",
+                 host.lines[0].c_str());
 }
 
 TEST(Options, anEmptyValueIsNamedToo) {
     host.options["enabled"] = "";
     CHECK_FALSE(ivo::Options(host).boolean("enabled", false));
-    STRCMP_EQUAL(
-        "[option-invalid] charon.plugins.ivo-jitter.enabled = (empty) is not yes or no; using the default, no",
-        host.lines[0].c_str());
+    STRCMP_EQUAL("[option-invalid] charon.plugins.ivo-jitter.enabled = (empty) is not yes or no; using the default, no",
+                 host.lines[0].c_str());
 }
 
 TEST(Options, aValueLongerThanAnyIsBadAndNotOverrun) {
@@ -57,7 +55,6 @@ TEST(Options, unknownOnesAreReportedAndLoadIsNot) {
     options.boolean("enabled", true);
     options.reportUnknown();
     CHECK_EQUAL(1, host.lines.size());
-    STRCMP_EQUAL(
-        "[option-unknown] charon.plugins.ivo-jitter.enabeld is not an option of this plugin and is ignored",
-        host.lines[0].c_str());
+    STRCMP_EQUAL("[option-unknown] charon.plugins.ivo-jitter.enabeld is not an option of this plugin and is ignored",
+                 host.lines[0].c_str());
 }

@@ -12,7 +12,9 @@ TEST_GROUP(SessionTable) {
     FakeHost host{"ivo-sessiontable"};
     ivo_sessiontable_t* table = ivo_sessiontable_create(&host);
 
-    void teardown() override { ivo_sessiontable_destroy(table); }
+    void teardown() override {
+        ivo_sessiontable_destroy(table);
+    }
 
     nlohmann::json stats(uint32_t ikeSas = 0, uint32_t halfOpen = 0) {
         FakeReply reply;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "arguments.h"
 
+#include <getopt.h>
 #include <array>
 #include <charconv>
 #include <cstring>
-#include <getopt.h>
 #include <string_view>
 
 namespace ivoctl {
@@ -66,6 +66,7 @@ Arguments parseArguments(int count, char* words[]) {
     Arguments arguments;
     opterr = 0;
     optind = 0;  // start anew: a test parses several command lines
+    // NOLINTNEXTLINE(concurrency-mt-unsafe): ivoctl has one thread
     for (int option; (option = getopt_long(count, words, ":s:t:jhV", options.data(), nullptr)) != -1;) {
         switch (option) {
             case 's':

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "client.h"
 
-#include <array>
-#include <cerrno>
-#include <cstring>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
 
 namespace ivoctl {
 
@@ -73,7 +74,7 @@ public:
 
 private:
     [[noreturn]] void fail(const std::string& what) const {
-        throw RequestError(path_ + ": " + what + " (" + std::strerror(errno) + ")");
+        throw RequestError(path_ + ": " + what + " (" + std::generic_category().message(errno) + ")");
     }
 
     void wait(short events) const {
