@@ -80,6 +80,14 @@ static bool probe_library(const char **step)
 		.if_id_in = 1007,
 		.if_id_out = 1008,
 	};
+	ike_cfg_create_t ike = {
+		.version = IKEV2,
+		.local = "127.0.0.1",
+		.local_port = 1501,
+		.remote = "127.0.0.2",
+		.remote_port = 1502,
+	};
+	ike_cfg_t *ike_cfg;
 	ike_sa_id_t *id;
 
 	*step = "library_t";
@@ -107,8 +115,16 @@ static bool probe_library(const char **step)
 		return FALSE;
 	}
 
+	*step = "ike_cfg_t";
+	ike_cfg = ike_cfg_create(&ike);
+	if (ike_cfg->get_version(ike_cfg) != IKEV2 ||
+		ike_cfg->get_my_port(ike_cfg) != 1501 ||
+		ike_cfg->get_other_port(ike_cfg) != 1502)
+	{
+		return FALSE;
+	}
 	*step = "peer_cfg_t";
-	peer_cfg = peer_cfg_create("ivo-probe", NULL, &peer);
+	peer_cfg = peer_cfg_create("ivo-probe", ike_cfg, &peer);
 	if (!streq(peer_cfg->get_name(peer_cfg), "ivo-probe") ||
 		peer_cfg->get_unique_policy(peer_cfg) != UNIQUE_KEEP ||
 		peer_cfg->get_keyingtries(peer_cfg) != 1001 ||
