@@ -5,6 +5,7 @@ from .capture import Capture, ExchangeType, PayloadType
 from .cgnat import Cgnat, Mapping
 from .charon import Charon, CharonFailed, OUR_PLUGINS
 from .heal import NotHealed, assert_healed
+from .hosts import Client, Gateway, Host
 from .lab import Lab, failure_folder, in_parallel, remove_leftovers
 from .namespaces import CommandFailed, Namespace
 from .ping import Ping, ping
@@ -12,7 +13,7 @@ from .swanctl import ChildSa, IkeSa
 from .wait import Timeout, wait_until
 
 __all__ = [
-    "Capture", "Cgnat", "Charon", "CharonFailed", "ChildSa", "CommandFailed", "ExchangeType", "IkeSa", "Lab",
-    "Mapping", "Namespace", "NotHealed", "OUR_PLUGINS", "PayloadType", "Ping", "Timeout", "assert_healed",
-    "failure_folder", "in_parallel", "ping", "remove_leftovers", "wait_until",
+    "Capture", "Cgnat", "Charon", "CharonFailed", "ChildSa", "Client", "CommandFailed", "ExchangeType",
+    "Gateway", "Host", "IkeSa", "Lab", "Mapping", "Namespace", "NotHealed", "OUR_PLUGINS", "PayloadType", "Ping",
+    "Timeout", "assert_healed", "failure_folder", "in_parallel", "ping", "remove_leftovers", "wait_until",
 ]

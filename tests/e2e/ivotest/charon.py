@@ -45,6 +45,8 @@ class Charon:
         self.namespace = namespace
         self.folder = Path(folder)
         self.plugins = tuple(plugins)
+        # Set by a test in which charon refuses some of them.
+        self.may_decline_plugins = False
         unknown = set(self.plugins) - set(OUR_PLUGINS)
         if unknown:
             raise ValueError(f"no such plugin of ours: {', '.join(sorted(unknown))}; "
@@ -118,7 +120,14 @@ class Charon:
                 ["unshare", "--mount", "--propagation", "private", "--", "sh", "-euc", self._start_script()],
                 survive=survive, env=self.environment, stdout=output, stderr=subprocess.STDOUT)
         wait_until(self._answers, f"{self} answers on its vici socket", within=20, watch=(self,))
+        self._check_plugins()
         return self
+
+    def _check_plugins(self):
+        """A test of our plugins that runs on stock charon because they were declined would show nothing."""
+        if not self.may_decline_plugins:
+            missing = set(self.plugins) - set(self.swanctl.stats()["plugins"])
+            assert not missing, f"{self} did not load {sorted(missing)}:\n{self.tail(25)}"
 
     def _start_script(self):
         """Shell commands for charon's own mount namespace; the last one becomes charon."""
