@@ -62,8 +62,11 @@ static void stats(void *context, size_t count, const char *const words[],
 {
 	private_ivo_sessiontable_plugin_t *this = context;
 
-	/* asks charon's manager, so that the question itself is not counted */
-	ivo_sessiontable_stats(this->table, this->stock->get_count(this->stock),
+	/* asks charon's manager itself, so that the question is not counted */
+	ivo_sessiontable_stats(this->table,
+				ivo_sessiontable_count(this->table) +
+				this->stock->get_count(this->stock),
+				ivo_sessiontable_half_open(this->table, NULL, FALSE) +
 				this->stock->get_half_open_count(this->stock, NULL, FALSE),
 				reply);
 }
@@ -84,6 +87,12 @@ static bool replace_manager(private_ivo_sessiontable_plugin_t *this)
 	}
 	this->stock = charon->ike_sa_manager;
 	this->manager = ivo_ike_sa_manager_create(this->table, this->stock);
+	if (!this->manager)
+	{
+		ivo_sessiontable_destroy(this->table);
+		this->table = NULL;
+		return FALSE;
+	}
 	charon->ike_sa_manager = this->manager;
 	ivo_log(PLUGIN_NAME, IVO_MSG_MANAGER_ACTIVE);
 
@@ -106,8 +115,9 @@ static void return_manager(private_ivo_sessiontable_plugin_t *this)
 		this->control->release(this->control);
 		this->control = NULL;
 	}
-	charon->ike_sa_manager = this->stock;
+	/* IKE_SAs that are left may look for their manager while they go */
 	this->manager->destroy(this->manager);
+	charon->ike_sa_manager = this->stock;
 	ivo_log(PLUGIN_NAME, IVO_MSG_MANAGER_RETURNED,
 			(unsigned long long)ivo_sessiontable_delegated_calls(this->table),
 			(unsigned long long)ivo_sessiontable_bypassed_calls(this->table));

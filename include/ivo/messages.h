@@ -54,7 +54,7 @@
  *
  * None.
  */
-#define IVO_MSG_MANAGER_ACTIVE "manager-active", 1, "IKE_SA manager in place (calls are delegated to charon's own)"
+#define IVO_MSG_MANAGER_ACTIVE "manager-active", 1, "IKE_SA manager in place"
 
 /**
  * The daemon shuts down and charon's own IKE_SA manager is back where it was.

@@ -8,10 +8,12 @@
 
 #include "common/counter.h"
 #include "common/switch.h"
+#include "ike_sa_table.h"
 
 namespace ivo {
 
-/// The core of ivo-sessiontable. It counts which of the manager's methods charon's own manager serves.
+/// The core of ivo-sessiontable: the table, its switch, and counts of the manager's methods that charon's own manager
+/// serves.
 class SessionTable {
 public:
     /// @param host  must outlive this object
@@ -25,6 +27,11 @@ public:
     /// A call that charon's manager is about to serve. Any thread, wait-free.
     void countCall(ivo_manager_method_t method);
 
+    bool enabled() const { return enabled_.on(); }
+
+    IkeSaTable& ikeSas() { return ikeSas_; }
+    const IkeSaTable& ikeSas() const { return ikeSas_; }
+
     std::uint64_t delegatedCalls() const { return total(delegated_); }
     std::uint64_t bypassedCalls() const { return total(bypassed_); }
 
@@ -36,6 +43,7 @@ private:
 
     const ivo_host_t& host_;
     Switch enabled_;
+    IkeSaTable ikeSas_;
     Calls delegated_;
     Calls bypassed_;
 };
