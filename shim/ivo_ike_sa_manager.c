@@ -794,7 +794,7 @@ METHOD(ike_sa_manager_t, checkout_by_name, ike_sa_t*,
 	ike_sa_t *ike_sa = NULL;
 	ivo_walk_t *walk;
 
-	walk = ivo_sessiontable_walk(this->table, TRUE, FALSE);
+	walk = ivo_sessiontable_walk(this->table, TRUE, TRUE);
 	if (walk)
 	{
 		while ((ike_sa = ivo_walk_next(walk)))

@@ -355,6 +355,7 @@ std::optional<Place> IkeSaTable::enter(void* sa, const ivo_ike_sa_t& description
     }
     const bool known = bySpi_.insert(slot.spiHash, *place);
     if (known && byUniqueId_.insert(hashOf(description.unique_id), *place)) {
+        registered_.raise();
         return place;
     }
     if (known) {
@@ -502,8 +503,20 @@ void IkeSaTable::setPeers(void* sa, const ivo_peers_t& peers) {
     const Digest digest = digestOf(peers);
     slot.peersLow.store(digest.low, std::memory_order_relaxed);
     slot.peersHigh.store(digest.high, std::memory_order_relaxed);
-    slot.peersOrder.store(order_.fetch_add(1, std::memory_order_relaxed), std::memory_order_relaxed);
-    slot.family.store(slot.other.family(), std::memory_order_relaxed);
+    const std::uint64_t order = order_.fetch_add(1, std::memory_order_relaxed);
+    const std::uint8_t family = slot.other.family();
+    std::uint64_t since = order;
+    byPeers_.find(static_cast<HashIndex::Hash>(digest.low), [&](Place other) {
+        const IkeSaSlot& present = this->slot(other);
+        if (!between(present, digest) || present.family.load(std::memory_order_relaxed) != family) {
+            return false;
+        }
+        since = present.peersSince.load(std::memory_order_relaxed);
+        return true;
+    });
+    slot.peersOrder.store(order, std::memory_order_relaxed);
+    slot.peersSince.store(since, std::memory_order_relaxed);
+    slot.family.store(family, std::memory_order_relaxed);
     if (byPeers_.insert(static_cast<HashIndex::Hash>(digest.low), *place)) {
         // release: pairs with the acquire of those who find it.
         slot.hasPeers.store(true, std::memory_order_release);
@@ -588,38 +601,52 @@ void IkeSaTable::clear() {
 
 // --- identities
 
+bool IkeSaTable::between(const IkeSaSlot& slot, const Digest& peers) {
+    // acquire: pairs with the release in setPeers(), so the identities are those of this life, or it has ended.
+    return slot.turn.alive() && slot.hasPeers.load(std::memory_order_acquire) &&
+           slot.peersLow.load(std::memory_order_relaxed) == peers.low &&
+           slot.peersHigh.load(std::memory_order_relaxed) == peers.high;
+}
+
 bool IkeSaTable::hasContact(const ivo_peers_t& peers, std::uint8_t family) const {
     const Digest digest = digestOf(peers);
     return byPeers_.find(static_cast<HashIndex::Hash>(digest.low), [&](Place place) {
         const IkeSaSlot& slot = this->slot(place);
-        return slot.turn.alive() && slot.hasPeers.load(std::memory_order_acquire) &&
-               slot.peersLow.load(std::memory_order_relaxed) == digest.low &&
-               slot.peersHigh.load(std::memory_order_relaxed) == digest.high &&
-               (family == 0 || slot.family.load(std::memory_order_relaxed) == family);
+        return between(slot, digest) && (family == 0 || slot.family.load(std::memory_order_relaxed) == family);
     });
 }
 
 std::vector<ivo_ike_id_t> IkeSaTable::idsBetween(const ivo_peers_t& peers, std::uint8_t family) const {
+    struct Found {
+        std::uint64_t since;
+        std::uint64_t order;
+        ivo_ike_id_t id;
+    };
     const Digest digest = digestOf(peers);
-    std::vector<std::pair<std::uint64_t, ivo_ike_id_t>> found;
+    std::vector<Found> found;
+    std::uint64_t latest = 0;
     byPeers_.find(static_cast<HashIndex::Hash>(digest.low), [&](Place place) {
         const IkeSaSlot& slot = this->slot(place);
-        if (slot.turn.alive() && slot.hasPeers.load(std::memory_order_acquire) &&
-            slot.peersLow.load(std::memory_order_relaxed) == digest.low &&
-            slot.peersHigh.load(std::memory_order_relaxed) == digest.high &&
-            (family == 0 || slot.family.load(std::memory_order_relaxed) == family)) {
-            found.emplace_back(slot.peersOrder.load(std::memory_order_relaxed), idOf(slot));
+        if (between(slot, digest) && (family == 0 || slot.family.load(std::memory_order_relaxed) == family)) {
+            const std::uint64_t since = slot.peersSince.load(std::memory_order_relaxed);
+            latest = std::max(latest, since);
+            found.push_back({since, slot.peersOrder.load(std::memory_order_relaxed), idOf(slot)});
         }
         return false;
     });
-    std::ranges::sort(found, {}, [](const auto& one) { return one.first; });
+    // For any family charon's manager gives those of one family only, of the one that came last. Nobody in charon asks
+    // for any family; who does gets what he would get there.
+    if (family == 0) {
+        std::erase_if(found, [&](const Found& one) { return one.since != latest; });
+    }
+    std::ranges::sort(found, {}, &Found::order);
+    // A growing index may show one twice.
+    const auto rest = std::ranges::unique(found, {}, &Found::order);
+    found.erase(rest.begin(), rest.end());
     std::vector<ivo_ike_id_t> ids;
-    std::uint64_t last = 0;
-    for (const auto& [order, id] : found) {
-        if (order != last) {  // a growing index may show one twice
-            ids.push_back(id);
-        }
-        last = order;
+    ids.reserve(found.size());
+    for (const Found& one : found) {
+        ids.push_back(one.id);
     }
     return ids;
 }

@@ -49,6 +49,8 @@ struct alignas(64) IkeSaSlot {
     std::atomic<std::uint64_t> peersLow;
     std::atomic<std::uint64_t> peersHigh;
     std::atomic<std::uint64_t> peersOrder;
+    /// When the first one of those between the same identities in the same address family became known.
+    std::atomic<std::uint64_t> peersSince;
 
     // The holder's only.
     Address other;
@@ -151,6 +153,8 @@ public:
     void flush();
     void clear();
 
+    /// IKE_SAs registered so far.
+    std::uint64_t registered() const { return registered_.value(); }
     /// Messages for which nobody waited because too many did.
     std::uint64_t refused() const { return refused_.value(); }
     /// Bytes of memory of the whole table.
@@ -172,6 +176,7 @@ private:
     Digest digestOf(const ivo_ike_message_t& message) const;
 
     static bool matches(const IkeSaSlot& slot, const ivo_ike_id_t& id);
+    static bool between(const IkeSaSlot& slot, const Digest& peers);
     static ivo_ike_id_t idOf(const IkeSaSlot& slot);
 
     std::optional<Found> find(const ivo_ike_id_t& id) const;
@@ -221,6 +226,7 @@ private:
     std::mutex walksMutex_;
     std::vector<Walk*> walks_;
 
+    Counter registered_;
     Counter refused_;
 };
 

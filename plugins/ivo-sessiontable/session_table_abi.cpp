@@ -27,6 +27,10 @@ void ivo_sessiontable_count_call(ivo_sessiontable_t* table, ivo_manager_method_t
     table->countCall(method);
 }
 
+uint64_t ivo_sessiontable_registered(const ivo_sessiontable_t* table) {
+    return table->ikeSas().registered();
+}
+
 uint64_t ivo_sessiontable_delegated_calls(const ivo_sessiontable_t* table) {
     return table->delegatedCalls();
 }
