@@ -390,6 +390,28 @@ static bool switched_off(private_ivo_ike_sa_manager_t *this)
 }
 
 /**
+ * charon's own manager, for a call that both have to follow; it is not counted
+ * as passed on unless the plugin is switched off
+ */
+static ike_sa_manager_t *stock_in_step(private_ivo_ike_sa_manager_t *this,
+									   ivo_manager_method_t method)
+{
+	return switched_off(this) ? delegate(this, method) : this->stock;
+}
+
+/**
+ * Count a call that the table serves
+ */
+static void serve(private_ivo_ike_sa_manager_t *this,
+				  ivo_manager_method_t method)
+{
+	if (!switched_off(this))
+	{
+		ivo_sessiontable_count_served(this->table, method);
+	}
+}
+
+/**
  * May charon's own manager have IKE_SAs?
  */
 static bool stock_has_any(private_ivo_ike_sa_manager_t *this)
@@ -404,6 +426,13 @@ METHOD(ike_sa_manager_t, create_new, ike_sa_t*,
 	ike_sa_t *ike_sa;
 	uint64_t spi;
 
+	serve(this, IVO_MANAGER_CREATE_NEW);
+	if (switched_off(this))
+	{
+		ike_sa_manager_t *stock = delegate(this, IVO_MANAGER_CREATE_NEW);
+
+		return stock->create_new(stock, version, initiator);
+	}
 	spi = new_spi(&this->charon);
 	if (!spi)
 	{
@@ -421,6 +450,7 @@ METHOD(ike_sa_manager_t, create_new, ike_sa_t*,
 METHOD(ike_sa_manager_t, checkout_new, void,
 	private_ivo_ike_sa_manager_t *this, ike_sa_t *ike_sa)
 {
+	serve(this, IVO_MANAGER_CHECKOUT_NEW);
 	if (switched_off(this))
 	{
 		ike_sa_manager_t *stock = delegate(this, IVO_MANAGER_CHECKOUT_NEW);
@@ -444,6 +474,7 @@ METHOD(ike_sa_manager_t, checkout, ike_sa_t*,
 	ivo_checkout_t how;
 	ike_sa_t *ike_sa;
 
+	serve(this, IVO_MANAGER_CHECKOUT);
 	ike_sa = ivo_sessiontable_checkout(this->table, &id, &how);
 	if (how == IVO_CHECKOUT_UNKNOWN && stock_has_any(this))
 	{
@@ -460,6 +491,7 @@ METHOD(ike_sa_manager_t, track_init, void,
 {
 	ivo_address_t address = address_of(ip);
 
+	serve(this, IVO_MANAGER_TRACK_INIT);
 	ivo_sessiontable_track_init(this->table, &address);
 }
 
@@ -525,6 +557,7 @@ METHOD(ike_sa_manager_t, checkout_by_message, ike_sa_t*,
 	ivo_checkout_t how;
 	ike_sa_t *ike_sa;
 
+	serve(this, IVO_MANAGER_CHECKOUT_BY_MESSAGE);
 	if (switched_off(this) &&
 		ivo_sessiontable_init_of(this->table, &translated) == IVO_INIT_NEW)
 	{	/* we counted it in track_init(); its count goes over to charon's own
@@ -721,6 +754,7 @@ METHOD(ike_sa_manager_t, checkout_by_config, ike_sa_t*,
 	config_turn_t *turn;
 	ike_sa_t *ike_sa;
 
+	serve(this, IVO_MANAGER_CHECKOUT_BY_CONFIG);
 	if (!this->reuse_ikesa && peer_cfg->get_ike_version(peer_cfg) != IKEV1)
 	{	/* IKEv1 has no choice */
 		ike_sa = create_by_config(this, peer_cfg);
@@ -755,6 +789,7 @@ METHOD(ike_sa_manager_t, checkout_by_id, ike_sa_t*,
 {
 	ike_sa_t *ike_sa;
 
+	serve(this, IVO_MANAGER_CHECKOUT_BY_ID);
 	ike_sa = ivo_sessiontable_checkout_by_id(this->table, id);
 	if (!ike_sa && stock_has_any(this))
 	{
@@ -794,6 +829,7 @@ METHOD(ike_sa_manager_t, checkout_by_name, ike_sa_t*,
 	ike_sa_t *ike_sa = NULL;
 	ivo_walk_t *walk;
 
+	serve(this, IVO_MANAGER_CHECKOUT_BY_NAME);
 	walk = ivo_sessiontable_walk(this->table, TRUE, TRUE);
 	if (walk)
 	{
@@ -857,6 +893,7 @@ METHOD(ike_sa_manager_t, new_initiator_spi, bool,
 	ike_sa_id_t *id = ike_sa->get_id(ike_sa);
 	uint64_t spi;
 
+	serve(this, IVO_MANAGER_NEW_INITIATOR_SPI);
 	if (ivo_foreign_sas_has(this->foreign, ike_sa))
 	{
 		ike_sa_manager_t *stock = delegate(this, IVO_MANAGER_NEW_INITIATOR_SPI);
@@ -940,6 +977,7 @@ METHOD(ike_sa_manager_t, create_enumerator, enumerator_t*,
 {
 	sa_enumerator_t *enumerator;
 
+	serve(this, IVO_MANAGER_CREATE_ENUMERATOR);
 	INIT(enumerator,
 		.public = {
 			.enumerate = enumerator_enumerate_default,
@@ -968,6 +1006,7 @@ METHOD(ike_sa_manager_t, create_id_enumerator, enumerator_t*,
 	linked_list_t *ids;
 	size_t count, i;
 
+	serve(this, IVO_MANAGER_CREATE_ID_ENUMERATOR);
 	ivo_peers_init(&buffer, me, other);
 	count = ivo_sessiontable_ids(this->table, &buffer.peers, family_of(family),
 								 &found);
@@ -1002,6 +1041,7 @@ METHOD(ike_sa_manager_t, create_id_enumerator, enumerator_t*,
 METHOD(ike_sa_manager_t, checkin_and_destroy, void,
 	private_ivo_ike_sa_manager_t *this, ike_sa_t *ike_sa)
 {
+	serve(this, IVO_MANAGER_CHECKIN_AND_DESTROY);
 	switch (ivo_sessiontable_destroy_sa(this->table, ike_sa))
 	{
 		case IVO_DESTROYED:
@@ -1146,6 +1186,7 @@ METHOD(ike_sa_manager_t, check_uniqueness, bool,
 	ike_sa_id_t *id;
 	bool cancel = FALSE;
 
+	serve(this, IVO_MANAGER_CHECK_UNIQUENESS);
 	if (policy == UNIQUE_NEVER || (policy == UNIQUE_NO && !force_replace))
 	{
 		return FALSE;
@@ -1189,6 +1230,7 @@ METHOD(ike_sa_manager_t, checkin, void,
 	ivo_peers_buffer_t buffer;
 	bool wants_peers;
 
+	serve(this, IVO_MANAGER_CHECKIN);
 	if (ivo_foreign_sas_has(this->foreign, ike_sa) ||
 		(switched_off(this) && !ivo_sessiontable_has(this->table, ike_sa)))
 	{
@@ -1229,6 +1271,7 @@ METHOD(ike_sa_manager_t, has_contact, bool,
 {
 	ivo_peers_buffer_t buffer;
 
+	serve(this, IVO_MANAGER_HAS_CONTACT);
 	ivo_peers_init(&buffer, me, other);
 	if (ivo_sessiontable_has_contact(this->table, &buffer.peers,
 									 family_of(family)))
@@ -1249,6 +1292,7 @@ METHOD(ike_sa_manager_t, get_count, u_int,
 {
 	u_int count = ivo_sessiontable_count(this->table);
 
+	serve(this, IVO_MANAGER_GET_COUNT);
 	if (stock_has_any(this))
 	{
 		ike_sa_manager_t *stock = delegate(this, IVO_MANAGER_GET_COUNT);
@@ -1264,6 +1308,7 @@ METHOD(ike_sa_manager_t, get_half_open_count, u_int,
 	ivo_address_t address;
 	u_int count;
 
+	serve(this, IVO_MANAGER_GET_HALF_OPEN_COUNT);
 	if (ip)
 	{
 		address = address_of(ip);
@@ -1283,19 +1328,22 @@ METHOD(ike_sa_manager_t, get_half_open_count, u_int,
 METHOD(ike_sa_manager_t, set_spi_cb, void,
 	private_ivo_ike_sa_manager_t *this, spi_cb_t callback, void *data)
 {
+	serve(this, IVO_MANAGER_SET_SPI_CB);
 	this->spi_lock->write_lock(this->spi_lock);
 	this->spi_cb = callback;
 	this->spi_data = data;
 	this->spi_lock->unlock(this->spi_lock);
 	if (this->stock)
 	{	/* makes SPIs as long as the plugin is switched off */
-		this->stock->set_spi_cb(this->stock, callback, data);
+		stock_in_step(this, IVO_MANAGER_SET_SPI_CB)->set_spi_cb(this->stock,
+															callback, data);
 	}
 }
 
 METHOD(ike_sa_manager_t, flush, void,
 	private_ivo_ike_sa_manager_t *this)
 {
+	serve(this, IVO_MANAGER_FLUSH);
 	/* no new IKE_SAs from here on */
 	this->spi_lock->write_lock(this->spi_lock);
 	DESTROY_IF(this->rng);
@@ -1307,7 +1355,7 @@ METHOD(ike_sa_manager_t, flush, void,
 	ivo_sessiontable_flush(this->table);
 	if (this->stock)
 	{	/* only this frees its generator */
-		this->stock->flush(this->stock);
+		stock_in_step(this, IVO_MANAGER_FLUSH)->flush(this->stock);
 	}
 }
 

@@ -119,7 +119,7 @@ static void return_manager(private_ivo_sessiontable_plugin_t *this)
 	this->manager->destroy(this->manager);
 	charon->ike_sa_manager = this->stock;
 	ivo_log(PLUGIN_NAME, IVO_MSG_MANAGER_RETURNED,
-			(unsigned long long)ivo_sessiontable_registered(this->table),
+			(unsigned long long)ivo_sessiontable_served_calls(this->table),
 			(unsigned long long)ivo_sessiontable_delegated_calls(this->table),
 			(unsigned long long)ivo_sessiontable_bypassed_calls(this->table));
 	ivo_sessiontable_destroy(this->table);

@@ -59,11 +59,11 @@
 /**
  * The daemon shuts down and charon's own IKE_SA manager is back where it was.
  *
- * None. The numbers tell how many IKE_SAs the plugin's manager has had since it was loaded, and how many calls charon's own
- * manager has served: while the plugin was switched on, which is none unless it was off before, and while it was off.
+ * None. The numbers tell how many calls the plugin's manager has served since it was loaded, and how many it passed on to
+ * charon's own: while it was switched on, which is none unless it had been off before, and while it was off.
  */
 #define IVO_MSG_MANAGER_RETURNED "manager-returned", 1, \
-	"charon's IKE_SA manager is back in place (IKE_SAs: %llu, calls delegated: %llu, bypassed: %llu)"
+	"charon's IKE_SA manager is back in place (calls served: %llu, delegated: %llu, bypassed: %llu)"
 
 /**
  * The plugin ran out of memory, or another failure inside it was caught, while it was set up. It is not in use;

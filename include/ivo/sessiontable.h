@@ -213,8 +213,11 @@ void ivo_sessiontable_reload(ivo_sessiontable_t *table);
  */
 void ivo_sessiontable_count_call(ivo_sessiontable_t *table, ivo_manager_method_t method);
 
-/** IKE_SAs that the table has had so far. */
-uint64_t ivo_sessiontable_registered(const ivo_sessiontable_t *table);
+/** Count a call of a manager's method that the table serves. Any thread; one atomic addition. */
+void ivo_sessiontable_count_served(ivo_sessiontable_t *table, ivo_manager_method_t method);
+
+/** Calls that the table has served so far, all methods together. */
+uint64_t ivo_sessiontable_served_calls(const ivo_sessiontable_t *table);
 
 /** Calls delegated to charon's manager so far, all methods together. */
 uint64_t ivo_sessiontable_delegated_calls(const ivo_sessiontable_t *table);

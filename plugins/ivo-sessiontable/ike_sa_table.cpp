@@ -288,11 +288,11 @@ CheckedOut IkeSaTable::checkout(const ivo_ike_message_t& message, ivo_checkout_t
                 return {};
             case InitMessages::Noted::seen:
                 id.responder_spi = noted.spi;
+                // What follows may wait: a retransmission is not half-open meanwhile.
+                tracked.end();
                 break;
         }
     }
-    // What follows may wait: a duplicate is not half-open meanwhile.
-    tracked.end();
 
     const std::uint32_t most = std::max(1u, settings_.threads / 2);
     while (const auto found = find(id)) {

@@ -54,9 +54,16 @@ std::uint64_t SessionTable::total(const Calls& calls) {
                            [](std::uint64_t sum, const Counter& counter) { return sum + counter.value(); });
 }
 
+std::uint64_t SessionTable::servedCalls() const {
+    return std::accumulate(served_.begin(), served_.end(), std::uint64_t{0},
+                           [](std::uint64_t sum, const BusyCounter& counter) { return sum + counter.value(); });
+}
+
 nlohmann::ordered_json SessionTable::describe(std::uint32_t ikeSas, std::uint32_t halfOpen) const {
+    nlohmann::ordered_json served = nlohmann::ordered_json::object();
     nlohmann::ordered_json delegated = nlohmann::ordered_json::object();
     for (std::size_t method = 0; method < delegated_.size(); method++) {
+        served[kMethodNames[method]] = served_[method].value();
         delegated[kMethodNames[method]] = delegated_[method].value();
     }
     return {
@@ -65,8 +72,14 @@ nlohmann::ordered_json SessionTable::describe(std::uint32_t ikeSas, std::uint32_
         {"enabled", enabled_.on()},
         {"ike_sas", ikeSas},
         {"half_open_ike_sas", halfOpen},
+        {"registered_ike_sas", ikeSas_.registered()},
+        {"half_open_addresses", ikeSas_.halfOpen().addresses()},
+        {"refused_messages", ikeSas_.refused()},
+        {"table_bytes", ikeSas_.bytes()},
+        {"served_calls", servedCalls()},
         {"delegated_calls", delegatedCalls()},
         {"bypassed_calls", bypassedCalls()},
+        {"served", std::move(served)},
         {"delegated", std::move(delegated)},
     };
 }

@@ -32,6 +32,10 @@ public:
     IkeSaTable& ikeSas() { return ikeSas_; }
     const IkeSaTable& ikeSas() const { return ikeSas_; }
 
+    /// A call that the table serves. Any thread, wait-free.
+    void countServed(ivo_manager_method_t method) { served_[method].raise(); }
+
+    std::uint64_t servedCalls() const;
     std::uint64_t delegatedCalls() const { return total(delegated_); }
     std::uint64_t bypassedCalls() const { return total(bypassed_); }
 
@@ -44,6 +48,7 @@ private:
     const ivo_host_t& host_;
     Switch enabled_;
     IkeSaTable ikeSas_;
+    std::array<BusyCounter, IVO_MANAGER_METHODS> served_;
     Calls delegated_;
     Calls bypassed_;
 };

@@ -27,8 +27,12 @@ void ivo_sessiontable_count_call(ivo_sessiontable_t* table, ivo_manager_method_t
     table->countCall(method);
 }
 
-uint64_t ivo_sessiontable_registered(const ivo_sessiontable_t* table) {
-    return table->ikeSas().registered();
+void ivo_sessiontable_count_served(ivo_sessiontable_t* table, ivo_manager_method_t method) {
+    table->countServed(method);
+}
+
+uint64_t ivo_sessiontable_served_calls(const ivo_sessiontable_t* table) {
+    return table->servedCalls();
 }
 
 uint64_t ivo_sessiontable_delegated_calls(const ivo_sessiontable_t* table) {
