@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 
+#include "ivo_address.h"
 #include "ivo_ike_sa_manager.h"
 #include "ivo_foreign_sas.h"
 #include "ivo_identity.h"
@@ -172,22 +173,6 @@ static ike_sa_id_t *id_create(const ivo_ike_id_t *id)
 }
 
 /**
- * Translate an address
- */
-static ivo_address_t address_of(host_t *host)
-{
-	chunk_t bytes = host->get_address(host);
-	ivo_address_t address = {};
-
-	if (bytes.len == 4 || bytes.len == 16)
-	{
-		address.length = (uint8_t)bytes.len;
-		memcpy(address.bytes, bytes.ptr, bytes.len);
-	}
-	return address;
-}
-
-/**
  * Translate an address family
  */
 static uint8_t family_of(int family)
@@ -232,7 +217,7 @@ static ivo_ike_message_t message_of(message_t *message)
 		.request = message->get_request(message),
 		.message_id = message->get_message_id(message),
 		.processing = processing_of(message),
-		.source = address_of(source),
+		.source = ivo_address_of(source),
 		.source_port = source->get_port(source),
 		.bytes = bytes.ptr,
 		.length = bytes.len,
@@ -300,7 +285,7 @@ static void describe(const ivo_charon_t *view, void *data,
 		.unique_id = ike_sa->get_unique_id(ike_sa),
 		.connecting = state == IKE_CONNECTING,
 		.established = state == IKE_ESTABLISHED || state == IKE_PASSIVE,
-		.other = address_of(ike_sa->get_other_host(ike_sa)),
+		.other = ivo_address_of(ike_sa->get_other_host(ike_sa)),
 	};
 }
 
@@ -489,7 +474,7 @@ METHOD(ike_sa_manager_t, checkout, ike_sa_t*,
 METHOD(ike_sa_manager_t, track_init, void,
 	private_ivo_ike_sa_manager_t *this, host_t *ip)
 {
-	ivo_address_t address = address_of(ip);
+	ivo_address_t address = ivo_address_of(ip);
 
 	serve(this, IVO_MANAGER_TRACK_INIT);
 	ivo_sessiontable_track_init(this->table, &address);
@@ -1311,7 +1296,7 @@ METHOD(ike_sa_manager_t, get_half_open_count, u_int,
 	serve(this, IVO_MANAGER_GET_HALF_OPEN_COUNT);
 	if (ip)
 	{
-		address = address_of(ip);
+		address = ivo_address_of(ip);
 	}
 	count = ivo_sessiontable_half_open(this->table, ip ? &address : NULL,
 									   responder_only);

@@ -6,6 +6,7 @@
  */
 
 #include "ivo_abi_guard.h"
+#include "ivo_child_sa_manager.h"
 #include "ivo_control.h"
 #include "ivo_host.h"
 #include "ivo_ike_sa_manager.h"
@@ -47,6 +48,16 @@ struct private_ivo_sessiontable_plugin_t {
 	 * Our manager
 	 */
 	ike_sa_manager_t *manager;
+
+	/**
+	 * charon's own CHILD_SA manager, while ours is in its place
+	 */
+	child_sa_manager_t *stock_children;
+
+	/**
+	 * Our CHILD_SA manager
+	 */
+	child_sa_manager_t *children;
 
 	/**
 	 * Registry of control commands
@@ -94,6 +105,9 @@ static bool replace_manager(private_ivo_sessiontable_plugin_t *this)
 		return FALSE;
 	}
 	charon->ike_sa_manager = this->manager;
+	this->stock_children = charon->child_sa_manager;
+	this->children = ivo_child_sa_manager_create(this->table);
+	charon->child_sa_manager = this->children;
 	ivo_log(PLUGIN_NAME, IVO_MSG_MANAGER_ACTIVE);
 
 	this->control = ivo_control_join(PLUGIN_NAME);
@@ -118,6 +132,8 @@ static void return_manager(private_ivo_sessiontable_plugin_t *this)
 	/* IKE_SAs that are left may look for their manager while they go */
 	this->manager->destroy(this->manager);
 	charon->ike_sa_manager = this->stock;
+	charon->child_sa_manager = this->stock_children;
+	this->children->destroy(this->children);
 	ivo_log(PLUGIN_NAME, IVO_MSG_MANAGER_RETURNED,
 			(unsigned long long)ivo_sessiontable_served_calls(this->table),
 			(unsigned long long)ivo_sessiontable_delegated_calls(this->table),

@@ -60,6 +60,41 @@ typedef struct ivo_peers_t {
 	ivo_identity_t other;
 } ivo_peers_t;
 
+/** A CHILD_SA as charon adds it. SPIs are kept in the byte order that charon has them in. */
+typedef struct ivo_child_sa_t {
+	/** charon's unique IDs of it and of its IKE_SA */
+	uint32_t unique_id;
+	uint32_t ike_unique_id;
+	uint32_t spi_in;
+	uint32_t spi_out;
+	/** IP protocol, ESP or AH, as charon numbers them */
+	uint8_t protocol;
+	/** where inbound and outbound packets go */
+	ivo_address_t local;
+	ivo_address_t remote;
+	uint16_t remote_port;
+	/** the client's address inside the tunnel, if it is a single one */
+	ivo_address_t inner;
+	/** seconds of charon's monotonic clock */
+	uint32_t now;
+} ivo_child_sa_t;
+
+/** What the table knows of one direction of a CHILD_SA: a copy, true at the moment of the look-up. */
+typedef struct ivo_child_t {
+	uint32_t unique_id;
+	uint32_t ike_unique_id;
+	uint32_t spi;
+	uint8_t protocol;
+	bool inbound;
+	/** the client's address inside the tunnel, if it is a single one */
+	ivo_address_t inner;
+	/** the peer's end of the tunnel */
+	ivo_address_t endpoint;
+	uint16_t port;
+	/** when an authenticated packet came last, or it was added; seconds of charon's monotonic clock */
+	uint32_t heard;
+} ivo_child_t;
+
 /** What kind of exchange a message belongs to. */
 typedef enum {
 	IVO_EXCHANGE_IKE_SA_INIT,
@@ -348,6 +383,31 @@ void ivo_sessiontable_flush(ivo_sessiontable_t *table);
 
 /** Destroy what was registered after ivo_sessiontable_flush(); no other thread uses the table any more. */
 void ivo_sessiontable_clear(ivo_sessiontable_t *table);
+
+/*
+ * CHILD_SAs. Any thread may call any of these; no look-up waits for anything.
+ */
+
+/**
+ * Add both directions of a CHILD_SA, unless one of them is known.
+ *
+ * @return				false when out of memory: it was not added
+ */
+bool ivo_sessiontable_add_child(ivo_sessiontable_t *table, const ivo_child_sa_t *child);
+
+/** Remove both directions of a CHILD_SA. */
+void ivo_sessiontable_remove_child(ivo_sessiontable_t *table, uint32_t unique_id);
+
+/** Find a CHILD_SA by what its packets carry; inbound ones first. */
+bool ivo_sessiontable_find_child(const ivo_sessiontable_t *table, uint8_t protocol, uint32_t spi,
+								 const ivo_address_t *destination, ivo_child_t *child);
+
+/** Find a CHILD_SA by its unique ID. */
+bool ivo_sessiontable_find_child_by_id(const ivo_sessiontable_t *table, uint32_t unique_id, ivo_child_t *child);
+
+/** An authenticated packet came for a CHILD_SA. */
+bool ivo_sessiontable_child_heard(ivo_sessiontable_t *table, uint8_t protocol, uint32_t spi,
+								  const ivo_address_t *destination, uint32_t now);
 
 IVO_END_DECLS
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "child_sa_table.h"
 #include "common/counter.h"
 #include "common/switch.h"
 #include "ike_sa_table.h"
@@ -31,6 +32,8 @@ public:
 
     IkeSaTable& ikeSas() { return ikeSas_; }
     const IkeSaTable& ikeSas() const { return ikeSas_; }
+    ChildSaTable& childSas() { return childSas_; }
+    const ChildSaTable& childSas() const { return childSas_; }
 
     /// A call that the table serves. Any thread, wait-free.
     void countServed(ivo_manager_method_t method) { served_[method].raise(); }
@@ -48,6 +51,7 @@ private:
     const ivo_host_t& host_;
     Switch enabled_;
     IkeSaTable ikeSas_;
+    ChildSaTable childSas_;
     std::array<BusyCounter, IVO_MANAGER_METHODS> served_;
     Calls delegated_;
     Calls bypassed_;

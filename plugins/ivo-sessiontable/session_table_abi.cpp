@@ -166,3 +166,29 @@ void ivo_sessiontable_flush(ivo_sessiontable_t* table) {
 void ivo_sessiontable_clear(ivo_sessiontable_t* table) {
     table->ikeSas().clear();
 }
+
+bool ivo_sessiontable_add_child(ivo_sessiontable_t* table, const ivo_child_sa_t* child) {
+    return table->childSas().add(*child);
+}
+
+void ivo_sessiontable_remove_child(ivo_sessiontable_t* table, uint32_t unique_id) {
+    table->childSas().remove(unique_id);
+}
+
+bool ivo_sessiontable_find_child(const ivo_sessiontable_t* table, uint8_t protocol, uint32_t spi,
+                                 const ivo_address_t* destination, ivo_child_t* child) {
+    const auto found = table->childSas().find(protocol, spi, ivo::Address(*destination));
+    *child = found.value_or(ivo_child_t{});
+    return found.has_value();
+}
+
+bool ivo_sessiontable_find_child_by_id(const ivo_sessiontable_t* table, uint32_t unique_id, ivo_child_t* child) {
+    const auto found = table->childSas().find(unique_id);
+    *child = found.value_or(ivo_child_t{});
+    return found.has_value();
+}
+
+bool ivo_sessiontable_child_heard(ivo_sessiontable_t* table, uint8_t protocol, uint32_t spi,
+                                  const ivo_address_t* destination, uint32_t now) {
+    return table->childSas().heard(protocol, spi, ivo::Address(*destination), now);
+}
