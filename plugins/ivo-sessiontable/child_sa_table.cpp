@@ -50,8 +50,13 @@ std::uint64_t ChildSaTable::keyOf(std::uint8_t protocol, std::uint32_t spi, cons
     return hash_.bytes(std::span(packed).first(5 + bytes.size()));
 }
 
-bool ChildSaTable::read(const Entry& entry, ivo_child_t& out) {
+template <typename Fits>
+bool ChildSaTable::read(const Entry& entry, Fits fits, ivo_child_t& out) {
+    // All that is read, what it is found by included, is of the life that it began with, or the life has changed.
     const std::uint32_t life = entry.life.load(kLoad);
+    if (!(life & 1) || !fits(entry)) {
+        return false;
+    }
     const std::uint8_t shape = entry.shape.load(kLoad);
     out.unique_id = entry.child.load(kLoad);
     out.ike_unique_id = entry.session.load(kLoad);
@@ -62,7 +67,7 @@ bool ChildSaTable::read(const Entry& entry, ivo_child_t& out) {
     out.heard = entry.heard.load(kLoad);
     load(entry.inner, innerLength(shape), out.inner);
     load(entry.endpoint, endpointLength(shape), out.endpoint);
-    return (life & 1) && entry.life.load(std::memory_order_relaxed) == life;
+    return entry.life.load(std::memory_order_relaxed) == life;
 }
 
 template <typename Fits>
@@ -71,7 +76,7 @@ std::optional<ivo_child_t> ChildSaTable::findIn(const HashIndex& index, HashInde
     index.find(hash, [&](Place place) {
         const Entry& entry = slab_[place];
         ivo_child_t child{};
-        if (fits(entry) && read(entry, child)) {
+        if (read(entry, fits, child)) {
             found = child;
         }
         return found && found->inbound;
@@ -141,7 +146,7 @@ bool ChildSaTable::has(std::uint8_t protocol, std::uint32_t spi, const Address& 
     return byPacket_.find(hashOf(key), [&](Place place) {
         const Entry& entry = slab_[place];
         ivo_child_t child{};
-        return entry.key.load(kLoad) == key && read(entry, child) && child.inbound == inbound;
+        return read(entry, [&](const Entry& one) { return one.key.load(kLoad) == key; }, child) && child.inbound == inbound;
     });
 }
 

@@ -73,7 +73,9 @@ private:
     static HashIndex::Hash hashOf(std::uint64_t key) { return static_cast<HashIndex::Hash>(key); }
     HashIndex::Hash hashOfId(std::uint32_t uniqueId) const { return static_cast<HashIndex::Hash>(hash_.word(uniqueId)); }
 
-    static bool read(const Entry& entry, ivo_child_t& out);
+    /// Copy an entry if it is in use and fits.
+    template <typename Fits>
+    static bool read(const Entry& entry, Fits fits, ivo_child_t& out);
     template <typename Fits>
     std::optional<ivo_child_t> findIn(const HashIndex& index, HashIndex::Hash hash, Fits fits) const;
     /// Is one of this direction there?

@@ -62,10 +62,10 @@ bool IkeSaTable::matches(const IkeSaSlot& slot, const ivo_ike_id_t& id) {
 
 ivo_ike_id_t IkeSaTable::idOf(const IkeSaSlot& slot) {
     ivo_ike_id_t id{};
-    id.initiator_spi = slot.initiatorSpi.load(std::memory_order_relaxed);
-    id.responder_spi = slot.responderSpi.load(std::memory_order_relaxed);
-    id.version = slot.version.load(std::memory_order_relaxed);
-    id.initiator = slot.initiator.load(std::memory_order_relaxed);
+    id.initiator_spi = slot.initiatorSpi.load(std::memory_order_acquire);
+    id.responder_spi = slot.responderSpi.load(std::memory_order_acquire);
+    id.version = slot.version.load(std::memory_order_acquire);
+    id.initiator = slot.initiator.load(std::memory_order_acquire);
     return id;
 }
 
@@ -330,10 +330,10 @@ std::optional<Place> IkeSaTable::enter(void* sa, const ivo_ike_sa_t& description
         return std::nullopt;
     }
     IkeSaSlot& slot = this->slot(*place);
-    slot.initiatorSpi.store(description.id.initiator_spi, std::memory_order_relaxed);
-    slot.responderSpi.store(description.id.responder_spi, std::memory_order_relaxed);
-    slot.version.store(description.id.version, std::memory_order_relaxed);
-    slot.initiator.store(description.id.initiator, std::memory_order_relaxed);
+    slot.initiatorSpi.store(description.id.initiator_spi, std::memory_order_release);
+    slot.responderSpi.store(description.id.responder_spi, std::memory_order_release);
+    slot.version.store(description.id.version, std::memory_order_release);
+    slot.initiator.store(description.id.initiator, std::memory_order_release);
     slot.uniqueId.store(description.unique_id, std::memory_order_relaxed);
     slot.sa.store(sa, std::memory_order_relaxed);
     slot.processing.store(kNoMessage, std::memory_order_relaxed);
@@ -441,10 +441,10 @@ void IkeSaTable::setId(IkeSaSlot& slot, Place place, const ivo_ike_id_t& id) {
     if (after != before && bySpi_.insert(after, place)) {
         slot.spiHash = after;
     }
-    slot.initiatorSpi.store(id.initiator_spi, std::memory_order_relaxed);
-    slot.responderSpi.store(id.responder_spi, std::memory_order_relaxed);
-    slot.version.store(id.version, std::memory_order_relaxed);
-    slot.initiator.store(id.initiator, std::memory_order_relaxed);
+    slot.initiatorSpi.store(id.initiator_spi, std::memory_order_release);
+    slot.responderSpi.store(id.responder_spi, std::memory_order_release);
+    slot.version.store(id.version, std::memory_order_release);
+    slot.initiator.store(id.initiator, std::memory_order_release);
     if (slot.spiHash != before) {
         bySpi_.remove(before, place);
     }
@@ -501,22 +501,27 @@ void IkeSaTable::setPeers(void* sa, const ivo_peers_t& peers) {
     }
     IkeSaSlot& slot = this->slot(*place);
     const Digest digest = digestOf(peers);
-    slot.peersLow.store(digest.low, std::memory_order_relaxed);
-    slot.peersHigh.store(digest.high, std::memory_order_relaxed);
+    slot.peersLow.store(digest.low, std::memory_order_release);
+    slot.peersHigh.store(digest.high, std::memory_order_release);
     const std::uint64_t order = order_.fetch_add(1, std::memory_order_relaxed);
     const std::uint8_t family = slot.other.family();
     std::uint64_t since = order;
     byPeers_.find(static_cast<HashIndex::Hash>(digest.low), [&](Place other) {
         const IkeSaSlot& present = this->slot(other);
-        if (!between(present, digest) || present.family.load(std::memory_order_relaxed) != family) {
+        const Generation generation = present.turn.generation();
+        if (!between(present, digest, family)) {
             return false;
         }
-        since = present.peersSince.load(std::memory_order_relaxed);
+        const std::uint64_t theirs = present.peersSince.load(std::memory_order_acquire);
+        if (present.turn.generation() != generation) {
+            return false;
+        }
+        since = theirs;
         return true;
     });
-    slot.peersOrder.store(order, std::memory_order_relaxed);
-    slot.peersSince.store(since, std::memory_order_relaxed);
-    slot.family.store(family, std::memory_order_relaxed);
+    slot.peersOrder.store(order, std::memory_order_release);
+    slot.peersSince.store(since, std::memory_order_release);
+    slot.family.store(family, std::memory_order_release);
     if (byPeers_.insert(static_cast<HashIndex::Hash>(digest.low), *place)) {
         // release: pairs with the acquire of those who find it.
         slot.hasPeers.store(true, std::memory_order_release);
@@ -601,18 +606,23 @@ void IkeSaTable::clear() {
 
 // --- identities
 
-bool IkeSaTable::between(const IkeSaSlot& slot, const Digest& peers) {
-    // acquire: pairs with the release in setPeers(), so the identities are those of this life, or it has ended.
+bool IkeSaTable::between(const IkeSaSlot& slot, const Digest& peers, std::uint8_t family) {
     return slot.turn.alive() && slot.hasPeers.load(std::memory_order_acquire) &&
-           slot.peersLow.load(std::memory_order_relaxed) == peers.low &&
-           slot.peersHigh.load(std::memory_order_relaxed) == peers.high;
+           slot.peersLow.load(std::memory_order_acquire) == peers.low &&
+           slot.peersHigh.load(std::memory_order_acquire) == peers.high &&
+           (family == 0 || slot.family.load(std::memory_order_acquire) == family);
 }
+
+// The identities and the ID must be those of one life: check_uniqueness() may destroy the SA of that ID. All that is read
+// here is loaded with acquire and was stored with release, so whoever has read something of a later life also sees that
+// the generation has changed.
 
 bool IkeSaTable::hasContact(const ivo_peers_t& peers, std::uint8_t family) const {
     const Digest digest = digestOf(peers);
     return byPeers_.find(static_cast<HashIndex::Hash>(digest.low), [&](Place place) {
         const IkeSaSlot& slot = this->slot(place);
-        return between(slot, digest) && (family == 0 || slot.family.load(std::memory_order_relaxed) == family);
+        const Generation generation = slot.turn.generation();
+        return between(slot, digest, family) && slot.turn.generation() == generation;
     });
 }
 
@@ -627,10 +637,15 @@ std::vector<ivo_ike_id_t> IkeSaTable::idsBetween(const ivo_peers_t& peers, std::
     std::uint64_t latest = 0;
     byPeers_.find(static_cast<HashIndex::Hash>(digest.low), [&](Place place) {
         const IkeSaSlot& slot = this->slot(place);
-        if (between(slot, digest) && (family == 0 || slot.family.load(std::memory_order_relaxed) == family)) {
-            const std::uint64_t since = slot.peersSince.load(std::memory_order_relaxed);
-            latest = std::max(latest, since);
-            found.push_back({since, slot.peersOrder.load(std::memory_order_relaxed), idOf(slot)});
+        const Generation generation = slot.turn.generation();
+        if (!between(slot, digest, family)) {
+            return false;
+        }
+        const Found one{slot.peersSince.load(std::memory_order_acquire), slot.peersOrder.load(std::memory_order_acquire),
+                        idOf(slot)};
+        if (slot.turn.generation() == generation) {
+            latest = std::max(latest, one.since);
+            found.push_back(one);
         }
         return false;
     });

@@ -176,7 +176,7 @@ private:
     Digest digestOf(const ivo_ike_message_t& message) const;
 
     static bool matches(const IkeSaSlot& slot, const ivo_ike_id_t& id);
-    static bool between(const IkeSaSlot& slot, const Digest& peers);
+    static bool between(const IkeSaSlot& slot, const Digest& peers, std::uint8_t family);
     static ivo_ike_id_t idOf(const IkeSaSlot& slot);
 
     std::optional<Found> find(const ivo_ike_id_t& id) const;
