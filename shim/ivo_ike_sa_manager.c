@@ -285,8 +285,18 @@ static void describe(const ivo_charon_t *view, void *data,
 		.unique_id = ike_sa->get_unique_id(ike_sa),
 		.connecting = state == IKE_CONNECTING,
 		.established = state == IKE_ESTABLISHED || state == IKE_PASSIVE,
-		.other = ivo_address_of(ike_sa->get_other_host(ike_sa)),
 	};
+}
+
+/**
+ * ivo_charon_t.other_address
+ */
+static void other_address(const ivo_charon_t *view, void *data,
+						  ivo_address_t *address)
+{
+	ike_sa_t *ike_sa = data;
+
+	*address = ivo_address_of(ike_sa->get_other_host(ike_sa));
 }
 
 /**
@@ -1426,6 +1436,7 @@ ike_sa_manager_t *ivo_ike_sa_manager_create(ivo_sessiontable_t *table,
 		.table = table,
 		.charon = {
 			.describe = describe,
+			.other_address = other_address,
 			.unique_id = unique_id,
 			.new_spi = new_spi,
 			.create = create_responder,

@@ -174,8 +174,11 @@ typedef enum {
  */
 struct ivo_charon_t {
 
-	/** Describe an IKE_SA that the calling thread has. */
+	/** Describe an IKE_SA that the calling thread has, but for its peer's address. */
 	void (*describe)(const ivo_charon_t *charon, void *ike_sa, ivo_ike_sa_t *description);
+
+	/** Address of the peer of an IKE_SA that the calling thread has. */
+	void (*other_address)(const ivo_charon_t *charon, void *ike_sa, ivo_address_t *address);
 
 	/** Unique ID of an IKE_SA that the calling thread has. */
 	uint32_t (*unique_id)(const ivo_charon_t *charon, void *ike_sa);

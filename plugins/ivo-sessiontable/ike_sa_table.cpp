@@ -105,8 +105,17 @@ std::optional<IkeSaTable::Found> IkeSaTable::find(std::uint32_t uniqueId) const 
     return found;
 }
 
+thread_local IkeSaTable::Last IkeSaTable::last_;
+
 std::optional<Place> IkeSaTable::find(void* sa) const {
-    // The caller has it, so the slot does not change under us; and the SA's address is nobody else's.
+    // The caller has it, so the slot does not change under us; and the SA's address is nobody else's: whatever live slot
+    // has it is the one. Mostly it is the one that this thread checked out last.
+    if (last_.table == this && last_.place < slots_.used()) {
+        const IkeSaSlot& slot = this->slot(last_.place);
+        if (slot.sa.load(std::memory_order_relaxed) == sa && slot.turn.alive()) {
+            return last_.place;
+        }
+    }
     std::optional<Place> found;
     byUniqueId_.find(hashOf(charon_->unique_id(charon_, sa)), [&](Place place) {
         const IkeSaSlot& slot = this->slot(place);
@@ -123,6 +132,7 @@ std::optional<Place> IkeSaTable::find(void* sa) const {
 
 IkeSaTable::Result IkeSaTable::take(Place place, Generation generation, bool wait, std::uint32_t most) {
     IkeSaSlot& slot = this->slot(place);
+    last_ = {this, place};
     const bool walking = walking_.load(std::memory_order_relaxed) != 0;
     // Only this thread writes its own number there, and takes it away again: no other order is needed.
     if (walking && slot.walker.load(std::memory_order_relaxed) == thisThread()) {
@@ -410,6 +420,7 @@ bool IkeSaTable::add(void* sa) {
     if (!place) {
         return false;
     }
+    charon_->other_address(charon_, sa, &description.other);
     setHalfOpen(slot(*place), description);
     return true;
 }
@@ -426,8 +437,12 @@ bool IkeSaTable::update(void* sa, bool& wantsPeers) {
         return false;
     }
     IkeSaSlot& slot = this->slot(*place);
-    setHalfOpen(slot, description);
     wantsPeers = description.established && !slot.hasPeers.load(std::memory_order_relaxed);
+    // The address is somewhere else in memory, and mostly of no interest.
+    if (description.connecting || (wantsPeers && !slot.other)) {
+        charon_->other_address(charon_, sa, &description.other);
+    }
+    setHalfOpen(slot, description);
     if (wantsPeers && !slot.other) {
         slot.other = Address(description.other);
     }
@@ -436,7 +451,7 @@ bool IkeSaTable::update(void* sa, bool& wantsPeers) {
 
 void IkeSaTable::setId(IkeSaSlot& slot, Place place, const ivo_ike_id_t& id) {
     const HashIndex::Hash before = slot.spiHash;
-    const HashIndex::Hash after = hashOf(id);
+    const HashIndex::Hash after = keySpi(id) == keySpi(idOf(slot)) ? before : hashOf(id);
     // Known by both for a moment, so that it is always found by one of them. Without memory it stays where it was.
     if (after != before && bySpi_.insert(after, place)) {
         slot.spiHash = after;

@@ -205,6 +205,13 @@ private:
 
     static std::uint64_t thisThread();
 
+    /// Where this thread took a turn last: a hint that is checked before use. Nothing to tear down with the thread.
+    struct Last {
+        const IkeSaTable* table;
+        Place place;
+    };
+    static thread_local Last last_;
+
     const ivo_charon_t* charon_ = nullptr;
     ivo_sessiontable_settings_t settings_{};
 

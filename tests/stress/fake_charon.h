@@ -24,6 +24,9 @@ class FakeCharon : public ivo_charon_t {
 public:
     FakeCharon() : ivo_charon_t{} {
         describe = [](const ivo_charon_t*, void* sa, ivo_ike_sa_t* out) { *out = static_cast<FakeSa*>(sa)->description; };
+        other_address = [](const ivo_charon_t*, void* sa, ivo_address_t* out) {
+            *out = static_cast<FakeSa*>(sa)->description.other;
+        };
         unique_id = [](const ivo_charon_t*, void* sa) { return static_cast<FakeSa*>(sa)->description.unique_id; };
         new_spi = [](const ivo_charon_t* self) { return of(self).nextSpi.fetch_add(1); };
         create = [](const ivo_charon_t* self, const ivo_ike_id_t* id) -> void* { return of(self).make(*id); };
