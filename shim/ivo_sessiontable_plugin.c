@@ -73,7 +73,7 @@ static void stats(void *context, size_t count, const char *const words[],
  */
 static bool replace_manager(private_ivo_sessiontable_plugin_t *this)
 {
-	if (!ivo_abi_guard_manager(PLUGIN_NAME))
+	if (!ivo_abi_guard_sas(PLUGIN_NAME))
 	{
 		return FALSE;
 	}
@@ -106,7 +106,10 @@ static void return_manager(private_ivo_sessiontable_plugin_t *this)
 		this->control->release(this->control);
 		this->control = NULL;
 	}
-	charon->ike_sa_manager = this->stock;
+	if (charon->ike_sa_manager == this->manager)
+	{
+		charon->ike_sa_manager = this->stock;
+	}
 	this->manager->destroy(this->manager);
 	ivo_log(PLUGIN_NAME, IVO_MSG_MANAGER_RETURNED,
 			(unsigned long long)ivo_sessiontable_delegated_calls(this->table),

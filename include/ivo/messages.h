@@ -73,6 +73,13 @@
 #define IVO_MSG_START_FAILED "start-failed", 1, "not in use: %s"
 
 /**
+ * The options could not be read again, for lack of memory most likely. The plugin goes on with those that it had.
+ *
+ * Look at the reason given; then run `swanctl --reload-settings` again.
+ */
+#define IVO_MSG_RELOAD_FAILED "reload-failed", 1, "options not read again, the previous ones stay: %s"
+
+/**
  * The control socket could not be opened, so ivoctl cannot reach this daemon. Everything else works.
  *
  * See the line of charon's own just before this one for the reason. Check the option, the folder's permissions and, on

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <mutex>
 #include <new>
 #include <nlohmann/json.hpp>
 
@@ -35,13 +36,16 @@ void answer(ivo_reply_t& reply, Describe describe) {
     }
 }
 
-/// Do something that may run out of memory for a caller in C that can do nothing about it but read the log.
-template <typename Action>
-void guarded(const ivo_host_t& host, Action action) {
+/// Let a core read its options again; if that fails it keeps those that it had.
+template <typename Core>
+void reloadCore(Core& core) {
+    // charon reloads on SIGHUP in its main thread and on swanctl's request in a worker.
+    static std::mutex oneAtATime;
+    const std::lock_guard lock(oneAtATime);
     try {
-        action();
+        core.reload();
     } catch (const std::exception& failure) {
-        log(host, IVO_MSG_START_FAILED, failure.what());
+        log(core.host(), IVO_MSG_RELOAD_FAILED, failure.what());
     }
 }
 

@@ -12,7 +12,7 @@ void ivo_sessiontable_destroy(ivo_sessiontable_t* table) {
 }
 
 void ivo_sessiontable_reload(ivo_sessiontable_t* table) {
-    ivo::guarded(table->host(), [&] { table->reload(); });
+    ivo::reloadCore(*table);
 }
 
 void ivo_sessiontable_count_call(ivo_sessiontable_t* table, ivo_manager_method_t method) {
