@@ -188,6 +188,22 @@ def test_all_mismatched(lab, builds, gateway_with, say, name):
     assert_works(lab, gateway)
 
 
+@pytest.mark.parametrize("name", ["no-me-hidden", "headers-6.1.0"])
+def test_mismatched_with_sigchld_ignored(lab, builds, gateway_with, monkeypatch, name):
+    """Whoever starts charon may have it ignore SIGCHLD; the exit status of the guard's child is then unknown."""
+    monkeypatch.setenv("IVO_CHARON_WRAPPER", "env --ignore-signal=CHLD")
+    gateway = gateway_with(builds(name))
+    assert_declined(gateway, OUR_PLUGINS)
+    assert_works(lab, gateway)
+
+
+def test_right_build_with_sigchld_ignored(lab, gateway_with, monkeypatch):
+    monkeypatch.setenv("IVO_CHARON_WRAPPER", "env --ignore-signal=CHLD")
+    gateway = gateway_with({name: built_plugin(name) for name in OUR_PLUGINS})
+    assert loaded(gateway) == set(OUR_PLUGINS)
+    assert_works(lab, gateway)
+
+
 @pytest.mark.parametrize("plugin", OUR_PLUGINS)
 def test_one_mismatched(lab, builds, gateway_with, plugin):
     """Only the wrong one is declined; the others work, and host what the three share."""
