@@ -29,13 +29,13 @@
 bool ivo_abi_guard(const char *plugin);
 
 /**
- * The same for the objects that a replacement of charon's IKE_SA manager deals
- * with: ike_sa_manager_t and ike_sa_t. To be called once charon's manager has
- * been created, before it has any IKE_SA.
+ * The same for the objects that have to do with IKE_SAs: ike_sa_manager_t,
+ * ike_sa_t, listener_t, message_t. To be called once charon's manager has been
+ * created (feature CUSTOM:libcharon-sa-managers), before it has any IKE_SA.
  *
  * @param plugin		name of the plugin, for the log
- * @return				FALSE if the manager must not be replaced; said in the log
+ * @return				FALSE if the plugin must not be used; said in the log
  */
-bool ivo_abi_guard_manager(const char *plugin);
+bool ivo_abi_guard_sas(const char *plugin);
 
 #endif /** IVO_ABI_GUARD_H_ @}*/

@@ -103,6 +103,10 @@ static void stats(void *context, size_t count, const char *const words[],
  */
 static bool start(private_ivo_adaptive_nat_plugin_t *this)
 {
+	if (!ivo_abi_guard_sas(PLUGIN_NAME))
+	{
+		return FALSE;
+	}
 	this->nat = ivo_adaptive_nat_create(&this->host);
 	if (!this->nat)
 	{
@@ -159,6 +163,7 @@ METHOD(plugin_t, get_features, int,
 	static plugin_feature_t f[] = {
 		PLUGIN_CALLBACK((plugin_feature_callback_t)listen_cb, NULL),
 			PLUGIN_PROVIDE(CUSTOM, PLUGIN_NAME),
+				PLUGIN_DEPENDS(CUSTOM, "libcharon-sa-managers"),
 	};
 	*features = f;
 	return countof(f);

@@ -66,8 +66,10 @@ struct answer_t {
 	chunk_t text;
 	/** bytes allocated for it */
 	size_t allocated;
-	/** the first error, if any */
-	char *error;
+	/** whether it is an error */
+	bool failed;
+	/** the first error, cut, without control characters: it goes into a line */
+	char error[160];
 };
 
 /**
@@ -133,14 +135,25 @@ struct private_ivo_control_t {
 	mutex_t *mutex;
 
 	/**
-	 * Signalled when running drops to zero
+	 * Signalled when no request is being answered any more
 	 */
 	condvar_t *idle;
 
 	/**
-	 * Commands being answered now
+	 * A worker answers a request, or is about to: one at a time, so that
+	 * requests never take all workers and handlers need no lock
 	 */
-	u_int running;
+	bool answering;
+
+	/**
+	 * That worker runs handlers now; a job still queued may never run
+	 */
+	bool running;
+
+	/**
+	 * Threads that wait to change the list of commands; no request is taken up
+	 */
+	u_int changing;
 
 	/**
 	 * Handlers, as command_t
@@ -268,7 +281,7 @@ static bool send_some(connection_t *connection)
 			}
 			return len < 0 && (errno == EWOULDBLOCK || errno == EAGAIN);
 		}
-		connection->sent += len;
+		connection->sent += (size_t)len;
 	}
 	return FALSE;
 }
@@ -303,6 +316,32 @@ static bool on_writable(private_ivo_control_t *this, stream_t *stream)
 }
 
 /**
+ * Let a worker answer the oldest request if none does, mutex held
+ */
+static void answer_next(private_ivo_control_t *this)
+{
+	enumerator_t *enumerator;
+	connection_t *connection;
+
+	if (this->answering || this->changing)
+	{
+		return;
+	}
+	enumerator = this->connections->create_enumerator(this->connections);
+	while (enumerator->enumerate(enumerator, &connection))
+	{
+		if (connection->state == CONNECTION_ANSWERING)
+		{
+			this->answering = TRUE;
+			lib->processor->queue_job(lib->processor,
+								create_job(this, connection, answer_job));
+			break;
+		}
+	}
+	enumerator->destroy(enumerator);
+}
+
+/**
  * Read what has come of a request, mutex held
  *
  * @return				TRUE if more has to come
@@ -324,8 +363,9 @@ static bool receive_some(private_ivo_control_t *this, connection_t *connection)
 		close_later(this, connection);
 		return FALSE;
 	}
-	end = memchr(connection->request + connection->received, '\n', len);
-	connection->received += len;
+	end = memchr(connection->request + connection->received, '\n',
+				 (size_t)len);
+	connection->received += (size_t)len;
 	if (!end && connection->received < IVO_CONTROL_MAX_REQUEST)
 	{
 		return TRUE;
@@ -334,7 +374,8 @@ static bool receive_some(private_ivo_control_t *this, connection_t *connection)
 	{
 		connection->malformed = "the request is longer than 1024 bytes";
 	}
-	else if (memchr(connection->request, '\0', end - connection->request))
+	else if (memchr(connection->request, '\0',
+					(size_t)(end - connection->request)))
 	{
 		connection->malformed = "the request contains a zero byte";
 	}
@@ -343,8 +384,7 @@ static bool receive_some(private_ivo_control_t *this, connection_t *connection)
 		*end = '\0';
 	}
 	connection->state = CONNECTION_ANSWERING;
-	lib->processor->queue_job(lib->processor,
-							  create_job(this, connection, answer_job));
+	answer_next(this);
 	return FALSE;
 }
 
@@ -382,7 +422,7 @@ static bool add_line(ivo_reply_t *reply, const char *text, size_t length)
 	size_t needed = this->text.len + length + 1, size;
 	u_char *grown;
 
-	if (this->error)
+	if (this->failed)
 	{
 		return FALSE;
 	}
@@ -416,9 +456,19 @@ static void fail(ivo_reply_t *reply, const char *text)
 {
 	answer_t *this = (answer_t*)reply;
 
-	if (!this->error)
+	size_t i;
+
+	if (!this->failed)
 	{
-		this->error = strdup(text);
+		this->failed = TRUE;
+		snprintf(this->error, sizeof(this->error), "%s", text);
+		for (i = 0; this->error[i]; i++)
+		{
+			if ((u_char)this->error[i] < ' ' || (u_char)this->error[i] > '~')
+			{
+				this->error[i] = '?';
+			}
+		}
 	}
 }
 
@@ -509,7 +559,7 @@ static chunk_t answer_request(private_ivo_control_t *this,
 			fail(&answer.public, "the request has no word or more than 16");
 		}
 	}
-	if (answer.error)
+	if (answer.failed)
 	{
 		snprintf(status, sizeof(status), "error: %s\n", answer.error);
 	}
@@ -518,7 +568,6 @@ static chunk_t answer_request(private_ivo_control_t *this,
 		snprintf(status, sizeof(status), "ok\n");
 	}
 	all = chunk_cat("mc", answer.text, chunk_from_str(status));
-	free(answer.error);
 	return all;
 }
 
@@ -534,21 +583,21 @@ static job_requeue_t answer_job(connection_job_t *data)
 	/* in the state ANSWERING nobody but this job touches the connection */
 	this->mutex->lock(this->mutex);
 	connection = find_connection(data, CONNECTION_ANSWERING);
-	if (!connection)
+	if (!connection || this->changing)
 	{
+		this->answering = FALSE;
+		answer_next(this);
 		this->mutex->unlock(this->mutex);
 		return JOB_REQUEUE_NONE;
 	}
-	this->running++;
+	this->running = TRUE;
 	this->mutex->unlock(this->mutex);
 
 	answer = answer_request(this, connection);
 
 	this->mutex->lock(this->mutex);
-	if (!--this->running)
-	{
-		this->idle->broadcast(this->idle);
-	}
+	this->answering = this->running = FALSE;
+	this->idle->broadcast(this->idle);
 	connection->answer = answer;
 	connection->state = CONNECTION_WRITING;
 	if (send_some(connection))
@@ -561,6 +610,7 @@ static job_requeue_t answer_job(connection_job_t *data)
 	{
 		close_later(this, connection);
 	}
+	answer_next(this);
 	this->mutex->unlock(this->mutex);
 	return JOB_REQUEUE_NONE;
 }
@@ -635,6 +685,27 @@ static bool on_accept(private_ivo_control_t *this, stream_t *stream)
 }
 
 /**
+ * Wait for the request that is being answered, and take up no other; mutex held
+ */
+static void stop_answering(private_ivo_control_t *this)
+{
+	this->changing++;
+	while (this->running)
+	{
+		this->idle->wait(this->idle, this->mutex);
+	}
+}
+
+/**
+ * Go on where stop_answering() stopped, mutex held
+ */
+static void go_on_answering(private_ivo_control_t *this)
+{
+	this->changing--;
+	answer_next(this);
+}
+
+/**
  * ivo_control_t.add_command
  */
 static bool add_command(ivo_control_t *public, const char *command,
@@ -649,11 +720,9 @@ static bool add_command(ivo_control_t *public, const char *command,
 		.context = context,
 	);
 	this->mutex->lock(this->mutex);
-	while (this->running)
-	{
-		this->idle->wait(this->idle, this->mutex);
-	}
+	stop_answering(this);
 	this->commands->insert_last(this->commands, entry);
+	go_on_answering(this);
 	this->mutex->unlock(this->mutex);
 	return TRUE;
 }
@@ -668,10 +737,7 @@ static void remove_commands(ivo_control_t *public, void *context)
 	command_t *command;
 
 	this->mutex->lock(this->mutex);
-	while (this->running)
-	{
-		this->idle->wait(this->idle, this->mutex);
-	}
+	stop_answering(this);
 	enumerator = this->commands->create_enumerator(this->commands);
 	while (enumerator->enumerate(enumerator, &command))
 	{
@@ -682,6 +748,7 @@ static void remove_commands(ivo_control_t *public, void *context)
 		}
 	}
 	enumerator->destroy(enumerator);
+	go_on_answering(this);
 	this->mutex->unlock(this->mutex);
 }
 

@@ -65,7 +65,12 @@ static bool ike_state_change(listener_t *listener, ike_sa_t *ike_sa,
 {
 	private_ivo_jitter_plugin_t *this = from_listener(listener);
 
-	if (state == IKE_ESTABLISHED)
+	ike_sa_state_t before = ike_sa->get_state(ike_sa);
+
+	/* a failed rekeying goes back to this state; listeners are told before the
+	 * new one is stored */
+	if (state == IKE_ESTABLISHED && before != IKE_ESTABLISHED &&
+		before != IKE_REKEYING && before != IKE_REKEYED)
 	{
 		ivo_jitter_event(this->jitter, IVO_JITTER_IKE_SA_ESTABLISHED);
 	}
@@ -111,6 +116,10 @@ static void stats(void *context, size_t count, const char *const words[],
  */
 static bool start(private_ivo_jitter_plugin_t *this)
 {
+	if (!ivo_abi_guard_sas(PLUGIN_NAME))
+	{
+		return FALSE;
+	}
 	this->jitter = ivo_jitter_create(&this->host);
 	if (!this->jitter)
 	{
@@ -167,6 +176,7 @@ METHOD(plugin_t, get_features, int,
 	static plugin_feature_t f[] = {
 		PLUGIN_CALLBACK((plugin_feature_callback_t)listen_cb, NULL),
 			PLUGIN_PROVIDE(CUSTOM, PLUGIN_NAME),
+				PLUGIN_DEPENDS(CUSTOM, "libcharon-sa-managers"),
 	};
 	*features = f;
 	return countof(f);

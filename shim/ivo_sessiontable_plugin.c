@@ -87,7 +87,7 @@ static void stats(void *context, size_t count, const char *const words[],
  */
 static bool replace_manager(private_ivo_sessiontable_plugin_t *this)
 {
-	if (!ivo_abi_guard_manager(PLUGIN_NAME))
+	if (!ivo_abi_guard_sas(PLUGIN_NAME))
 	{
 		return FALSE;
 	}

@@ -7,7 +7,7 @@
  * Whichever plugin is loaded first hosts the socket and offers an ivo_control_t under lib->get("ivo-control"). The
  * others add their commands to it. Several plugins may add the same command; each then answers with lines of its own.
  *
- * Protocol, on a stream socket: the client sends one line, words separated by single spaces, at most
+ * Protocol, on a stream socket: the client sends one line, words separated by spaces, at most
  * IVO_CONTROL_MAX_REQUEST bytes with the line feed. The server sends any number of lines, each one JSON object, then
  * one status line, "ok" or "error: <text>", and closes. An answer without a status line was cut off.
  */
@@ -54,7 +54,10 @@ struct ivo_reply_t {
  */
 typedef void (*ivo_command_handler_t)(void *context, size_t count, const char *const words[], ivo_reply_t *reply);
 
-/** The registry of commands. Its functions may be called by any thread, but not from a handler. */
+/**
+ * The registry of commands. hold() and release() are for the main thread, while plugins are loaded and unloaded; any thread
+ * may call the others, but not from a handler.
+ */
 struct ivo_control_t {
 
 	/** IVO_ABI_VERSION of the plugin that hosts it. Read this before anything else. */

@@ -74,6 +74,20 @@
 #define IVO_MSG_START_FAILED "start-failed", 1, "not in use: %s"
 
 /**
+ * The options could not be read again, for lack of memory most likely. The plugin goes on with those that it had.
+ *
+ * Look at the reason given; then run `swanctl --reload-settings` again.
+ */
+#define IVO_MSG_RELOAD_FAILED "reload-failed", 1, "options not read again, the previous ones stay: %s"
+
+/**
+ * There was no memory to list IKE_SAs. Whoever asked for the list got an empty one; no SA is lost.
+ *
+ * Free memory on the gateway.
+ */
+#define IVO_MSG_LISTING_FAILED "listing-failed", 1, "IKE_SAs cannot be listed: %s"
+
+/**
  * The control socket could not be opened, so ivoctl cannot reach this daemon. Everything else works.
  *
  * See the line of charon's own just before this one for the reason. Check the option, the folder's permissions and, on

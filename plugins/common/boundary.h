@@ -2,6 +2,7 @@
 #pragma once
 
 #include <exception>
+#include <mutex>
 #include <new>
 #include <nlohmann/json.hpp>
 
@@ -35,13 +36,26 @@ void answer(ivo_reply_t& reply, Describe describe) {
     }
 }
 
-/// Do something that may run out of memory for a caller in C that can do nothing about it but read the log.
+/// List SAs for a caller in C that gets an empty list, and an operator who gets a line in the log, if memory runs out.
 template <typename Action>
-void guarded(const ivo_host_t& host, Action action) {
+void list(const ivo_host_t& host, Action action) {
     try {
         action();
     } catch (const std::exception& failure) {
-        log(host, IVO_MSG_START_FAILED, failure.what());
+        log(host, IVO_MSG_LISTING_FAILED, failure.what());
+    }
+}
+
+/// Let a core read its options again; if that fails it keeps those that it had.
+template <typename Core>
+void reloadCore(Core& core) {
+    // charon reloads on SIGHUP in its main thread and on swanctl's request in a worker.
+    static std::mutex oneAtATime;
+    const std::lock_guard lock(oneAtATime);
+    try {
+        core.reload();
+    } catch (const std::exception& failure) {
+        log(core.host(), IVO_MSG_RELOAD_FAILED, failure.what());
     }
 }
 

@@ -48,16 +48,18 @@ bool Options::boolean(const char* name, bool fallback) {
 }
 
 void Options::reportUnknown() const {
+    // First the names, then the log: visiting holds the lock of charon's settings.
+    std::vector<std::string> names;
     host_.visit_options(
         &host_,
-        [](void* context, const char* name) {
-            const auto& options = *static_cast<const Options*>(context);
-            // 'load' is charon's own: it decides whether the plugin is loaded at all.
-            if (std::string_view(name) != "load" && std::ranges::find(options.known_, name) == options.known_.end()) {
-                log(options.host_, IVO_MSG_OPTION_UNKNOWN, key(options.host_, name).c_str());
-            }
-        },
-        const_cast<Options*>(this));
+        [](void* context, const char* name) { static_cast<std::vector<std::string>*>(context)->emplace_back(name); },
+        &names);
+    for (const auto& name : names) {
+        // 'load' is charon's own: it decides whether the plugin is loaded at all.
+        if (name != "load" && std::ranges::find(known_, name) == known_.end()) {
+            log(host_, IVO_MSG_OPTION_UNKNOWN, key(host_, name.c_str()).c_str());
+        }
+    }
 }
 
 }  // namespace ivo

@@ -12,7 +12,7 @@ void ivo_adaptive_nat_destroy(ivo_adaptive_nat_t* nat) {
 }
 
 void ivo_adaptive_nat_reload(ivo_adaptive_nat_t* nat) {
-    ivo::guarded(nat->host(), [&] { nat->reload(); });
+    ivo::reloadCore(*nat);
 }
 
 void ivo_adaptive_nat_heard(ivo_adaptive_nat_t* nat) {

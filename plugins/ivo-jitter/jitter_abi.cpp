@@ -12,7 +12,7 @@ void ivo_jitter_destroy(ivo_jitter_t* jitter) {
 }
 
 void ivo_jitter_reload(ivo_jitter_t* jitter) {
-    ivo::guarded(jitter->host(), [&] { jitter->reload(); });
+    ivo::reloadCore(*jitter);
 }
 
 void ivo_jitter_event(ivo_jitter_t* jitter, ivo_jitter_event_t event) {

@@ -20,7 +20,7 @@ void ivo_sessiontable_destroy(ivo_sessiontable_t* table) {
 }
 
 void ivo_sessiontable_reload(ivo_sessiontable_t* table) {
-    ivo::guarded(table->host(), [&] { table->reload(); });
+    ivo::reloadCore(*table);
 }
 
 void ivo_sessiontable_count_call(ivo_sessiontable_t* table, ivo_manager_method_t method) {
@@ -108,7 +108,7 @@ bool ivo_sessiontable_has_contact(ivo_sessiontable_t* table, const ivo_peers_t* 
 size_t ivo_sessiontable_ids(ivo_sessiontable_t* table, const ivo_peers_t* peers, uint8_t family, ivo_ike_id_t** ids) {
     *ids = nullptr;
     size_t count = 0;
-    ivo::guarded(table->host(), [&] {
+    ivo::list(table->host(), [&] {
         const auto found = table->ikeSas().idsBetween(*peers, family);
         if (found.empty()) {
             return;
@@ -143,7 +143,7 @@ uint32_t ivo_sessiontable_half_open(const ivo_sessiontable_t* table, const ivo_a
 
 ivo_walk_t* ivo_sessiontable_walk(ivo_sessiontable_t* table, bool wait, bool newest_first) {
     ivo_walk_t* walk = nullptr;
-    ivo::guarded(table->host(), [&] { walk = new ivo_walk_t(table->ikeSas(), wait, newest_first); });
+    ivo::list(table->host(), [&] { walk = new ivo_walk_t(table->ikeSas(), wait, newest_first); });
     return walk;
 }
 

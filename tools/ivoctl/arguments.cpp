@@ -87,7 +87,8 @@ Arguments parseArguments(int count, char* words[]) {
             case ':':
                 throw UsageError(std::string(words[optind - 1]) + " needs a value");
             default:
-                throw UsageError("unknown option " + std::string(words[optind - 1]));
+                throw UsageError("unknown option " +
+                                 (optopt != 0 ? std::string{'-', static_cast<char>(optopt)} : words[optind - 1]));
         }
     }
     if (optind == count) {

@@ -31,11 +31,17 @@ public:
         if (fd_ < 0) {
             fail("no socket");
         }
-        if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+        // A UNIX socket whose backlog is full answers EAGAIN at once, and poll() cannot wait for room in it.
+        while (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
             const int reason = errno;
-            ::close(fd_);
-            errno = reason;
-            fail(reason == ENOENT || reason == ECONNREFUSED ? "no daemon with an IVO plugin there" : "cannot connect");
+            if (reason == EAGAIN && Clock::now() < deadline_) {
+                ::poll(nullptr, 0, 20);
+            } else if (reason != EINTR) {
+                ::close(fd_);
+                errno = reason;
+                fail(reason == ENOENT || reason == ECONNREFUSED ? "no daemon with an IVO plugin there"
+                                                                : "cannot connect");
+            }
         }
     }
     Connection(const Connection&) = delete;
