@@ -373,8 +373,6 @@ static void finish_new_spi(manager_call_t *this, int actor __attribute__((unused
 		call_result(this, ", but it is %s", changed ? "another one" : "the same");
 	}
 	call_result(this, ": %s", key_name(&key, buf));
-	/* the number that went into it must not be repeated: charon's manager used only a part of it */
-	run->spi_last = 0;
 	if (this->yes)
 	{
 		check_label(this, ike_sa);
@@ -402,9 +400,8 @@ void start_new_spi(int actor, sa_t *sa, const uint32_t choice[CHOICES])
 	manager_call_t *call;
 	char name[16];
 
-	if (run->spi_source == SPIS_REPEATED ||
-		(sa->key.version == IKEV1_MAJOR_VERSION && sa->ike_sa->get_child_count(sa->ike_sa)))
-	{	/* charon's manager keeps some bits of the old one; later ones migrate children: see allowed.c */
+	if (disturbs(NULL))
+	{
 		return;
 	}
 	call = call_create(METHOD_NEW_INITIATOR_SPI, "new_initiator_spi(%s)", sa_name(sa, name));

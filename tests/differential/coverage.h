@@ -91,6 +91,9 @@ struct coverage_t {
 	uint64_t calls[METHOD_COUNT];
 	/** outcomes of the calls that the harness itself made */
 	uint64_t outcomes[METHOD_COUNT][OUTCOME_COUNT];
+	/** sequences after which ours was asked how many calls it left to charon's manager, and their sum */
+	uint64_t delegation_checks;
+	uint64_t delegated_calls;
 };
 
 /** The one in use; may lie in memory shared with children. */

@@ -403,6 +403,25 @@ static void try_plants(const arguments_t *arguments)
 	}
 }
 
+/**
+ * All calls have to be served by ours, none by charon's manager behind it.
+ */
+static void report_delegation(void)
+{
+	printf("calls that ours left to charon's own manager: %" PRIu64 ", in %" PRIu64 " sequences\n",
+		   coverage->delegated_calls, coverage->delegation_checks);
+	if (!coverage->delegation_checks || coverage->delegated_calls)
+	{
+		failed++;
+		printf("FAILED: %s\n", coverage->delegation_checks ? "ours has to serve every call itself"
+														   : "no sequence came to its end, so nobody looked");
+	}
+	else
+	{
+		passed++;
+	}
+}
+
 static void report_coverage(const arguments_t *arguments)
 {
 	bool required = arguments->fork && (arguments->minutes || arguments->seeds >= SEEDS_FOR_COVERAGE) &&
@@ -457,6 +476,7 @@ int main(int argc, char *argv[])
 		{
 			try_plants(&arguments);
 		}
+		report_delegation();
 		report_coverage(&arguments);
 	}
 	environment_deinit();

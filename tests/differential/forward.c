@@ -2,6 +2,15 @@
 
 #include "forward.h"
 
+/** Depth of calls of new_initiator_spi() by this thread. */
+static __thread int changing_spi;
+
+/* described in header */
+bool forward_is_changing_spi(void)
+{
+	return changing_spi > 0;
+}
+
 static inline void count(forward_t *this, method_t method)
 {
 	if (this->counting)
@@ -55,8 +64,13 @@ METHOD(ike_sa_manager_t, checkout_by_config, ike_sa_t*,
 METHOD(ike_sa_manager_t, new_initiator_spi, bool,
 	forward_t *this, ike_sa_t *ike_sa)
 {
+	bool changed;
+
 	count(this, METHOD_NEW_INITIATOR_SPI);
-	return this->manager->new_initiator_spi(this->manager, ike_sa);
+	changing_spi++;
+	changed = this->manager->new_initiator_spi(this->manager, ike_sa);
+	changing_spi--;
+	return changed;
 }
 
 METHOD(ike_sa_manager_t, check_uniqueness, bool,

@@ -36,4 +36,9 @@ void forward_init(forward_t *this, ike_sa_manager_t *manager);
  */
 ike_sa_manager_t *forward_create_counting(ike_sa_manager_t *manager);
 
+/**
+ * Is the calling thread in new_initiator_spi() of any of these?
+ */
+bool forward_is_changing_spi(void);
+
 #endif /** DIFFERENTIAL_FORWARD_H_ @}*/

@@ -22,6 +22,11 @@ static ike_sa_manager_t *create_ours(void)
 	return ivo_ike_sa_manager_create(table, stock);
 }
 
+static uint64_t delegated_calls_of_ours(void)
+{
+	return table ? ivo_sessiontable_delegated_calls(table) : 0;
+}
+
 static void clean_up_ours(void)
 {
 	stock->destroy(stock);
@@ -37,4 +42,5 @@ side_t side_ours = {
 	.name = "ours",
 	.create = create_ours,
 	.clean_up = clean_up_ours,
+	.delegated_calls = delegated_calls_of_ours,
 };

@@ -24,6 +24,8 @@ struct side_t {
 	ike_sa_manager_t *(*create)(void);
 	/** end what create() made besides the manager, which was flushed and destroyed before; may be NULL */
 	void (*clean_up)(void);
+	/** calls that it left to charon's own manager so far; may be NULL */
+	uint64_t (*delegated_calls)(void);
 	/** it does not lower the half-open count for some messages, as 5.9.8: see allowed.h; found out before any run */
 	bool leaks_half_open;
 };

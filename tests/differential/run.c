@@ -65,8 +65,17 @@ ike_sa_manager_t *run_create_manager(const side_t *side, const options_t *option
 /* described in header */
 void run_destroy_manager(const side_t *side, ike_sa_manager_t *manager)
 {
+	uint64_t delegated;
+
 	manager->destroy(manager);
 	charon->ike_sa_manager = NULL;
+	if (side->delegated_calls)
+	{
+		delegated = side->delegated_calls();
+		coverage->delegated_calls += delegated;
+		coverage->delegation_checks++;
+		run->delegated_calls = delegated;
+	}
 	if (side->clean_up)
 	{
 		side->clean_up();
@@ -143,6 +152,10 @@ void run_sequence(const sequence_t *sequence, const side_t *side, trace_t *trace
 	charon->bus->remove_listener(charon->bus, listener);
 	lib->scheduler->flush(lib->scheduler);
 	clean_up();
+	if (run->delegated_calls)
+	{
+		trace_line(trace, "%" PRIu64 " calls were left to charon's own manager", run->delegated_calls);
+	}
 	check_trace();
 	pthread_mutex_destroy(&run->mutex);
 	free(run);

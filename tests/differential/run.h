@@ -234,6 +234,9 @@ struct run_t {
 	uint64_t spi_state;
 	uint64_t spi_last;
 
+	/** calls that ours left to charon's manager */
+	uint64_t delegated_calls;
+
 	/** flush() is under way or done */
 	bool flushing;
 	/** scenes that end in an order of their own: keep lines of woken calls until then */

@@ -111,10 +111,11 @@ void stand_and_want(const uint32_t choice[CHOICES])
 {
 	int actors = run->sequence->options.actors;
 	int stander = choice[0] % actors, other = (stander + 1 + choice[0] / 3 % 2) % ACTORS;
+	bool depends;
 	sa_t *sa;
 
 	sa = sa_choose(choice[1], is_not_held, NULL);
-	if (!sa || !stand(stander, sa, choice[2] % 2))
+	if (!sa || sa_match(&sa->key, &depends) != sa || depends || !stand(stander, sa, choice[2] % 2))
 	{
 		if (run->standing)
 		{
@@ -169,14 +170,9 @@ void stand_and_wait(const uint32_t choice[CHOICES])
 	trace_line(run->trace, "  actor %d %s", stander, is_free(stander) ? "does not wait" : "waits");
 	checkout_anyway(other, first, WAITS_NOT);
 	checkin_if_held(other, first);
-	if (choice[3] % 3)
-	{
-		checkin_if_held(other, second);
-	}
-	else
-	{
-		start_destroy(other, second);
-	}
+	/* always this: with charon's manager checkin_and_destroy() comes back only when the stander has left its SA. Who is
+	 * driven out of an SA is seen elsewhere */
+	checkin_if_held(other, second);
 	checkin_if_held(stander, second);
 	walk_on(stander, choice[3] / 3 % 2);
 	run->hold_lines = FALSE;
