@@ -96,8 +96,8 @@ static void measure(const side_t *side, int sas)
 	}
 	charon->ike_sa_manager = manager;
 
-	ids = calloc(sas, sizeof(*ids));
-	unique = calloc(sas, sizeof(*unique));
+	ids = calloc((size_t)sas, sizeof(*ids));
+	unique = calloc((size_t)sas, sizeof(*unique));
 	start = now();
 	for (i = 0; i < sas; i++)
 	{
@@ -114,7 +114,7 @@ static void measure(const side_t *side, int sas)
 		start = now();
 		for (i = 0; i < operations; i++)
 		{
-			ike_sa = manager->checkout(manager, ids[next_random() % sas]);
+			ike_sa = manager->checkout(manager, ids[next_random() % (uint64_t)sas]);
 			manager->checkin(manager, ike_sa);
 		}
 		by_id[round] = (now() - start) / operations;
@@ -123,7 +123,7 @@ static void measure(const side_t *side, int sas)
 		for (i = 0; i < (side->table_size ? 20 : operations); i++)
 		{
 			ike_sa = manager->checkout_by_id(manager,
-											 unique[next_random() % sas]);
+											 unique[next_random() % (uint64_t)sas]);
 			manager->checkin(manager, ike_sa);
 		}
 		by_unique[round] = (now() - start) / i;
@@ -176,7 +176,7 @@ int main(int argc, char *argv[])
 	printf("| ------- | ------------- | -------- | -------- | ---------- | ---------- |\n");
 	for (i = 1; i < argc; i++)
 	{
-		for (side = 0; side < countof(sides); side++)
+		for (side = 0; side < (int)countof(sides); side++)
 		{
 			if (sides[side].table_size == 1 && atoi(argv[i]) > 50000)
 			{

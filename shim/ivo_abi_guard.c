@@ -306,6 +306,13 @@ static bool probe_manager(const char **step)
 		return FALSE;
 	}
 
+	*step = "child_sa_manager_t";
+	if (charon->child_sa_manager->checkout_by_id(charon->child_sa_manager,
+												 1, NULL) != NULL)
+	{
+		return FALSE;
+	}
+
 	*step = "message_t";
 	message = message_create(IKEV2_MAJOR_VERSION, IKEV2_MINOR_VERSION);
 	message->set_exchange_type(message, CREATE_CHILD_SA);

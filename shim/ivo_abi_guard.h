@@ -30,7 +30,7 @@ bool ivo_abi_guard(const char *plugin);
 
 /**
  * The same for the objects that have to do with IKE_SAs: ike_sa_manager_t,
- * ike_sa_t, listener_t, message_t. To be called once charon's manager has been
+ * ike_sa_t, child_sa_manager_t, listener_t, message_t. To be called once charon's manager has been
  * created (feature CUSTOM:libcharon-sa-managers), before it has any IKE_SA.
  *
  * @param plugin		name of the plugin, for the log

@@ -21,6 +21,11 @@
 typedef struct private_ivo_ike_sa_manager_t private_ivo_ike_sa_manager_t;
 
 /**
+ * Rows that charon's own table has at most
+ */
+#define MAX_TABLE_ROWS (1 << 30)
+
+/**
  * Private data of the manager
  */
 struct private_ivo_ike_sa_manager_t {
@@ -75,6 +80,11 @@ struct private_ivo_ike_sa_manager_t {
 	 * Bits of our SPIs that the label replaces, and the label; network order
 	 */
 	uint64_t spi_mask, spi_label;
+
+	/**
+	 * Bits of an initiator SPI that stay when it changes
+	 */
+	uint64_t kept_spi_bits;
 
 	/**
 	 * Initiate within existing IKE_SAs
@@ -908,6 +918,8 @@ METHOD(ike_sa_manager_t, new_initiator_spi, bool,
 		DBG1(DBG_MGR, "no SPI could be allocated to change the initiator SPI");
 		return FALSE;
 	}
+	spi = (id->get_initiator_spi(id) & this->kept_spi_bits) |
+		  (spi & ~this->kept_spi_bits);
 	switch (ivo_sessiontable_change_spi(this->table, ike_sa, spi))
 	{
 		case IVO_CHECKOUT_FOUND:
@@ -1390,6 +1402,22 @@ static uint32_t get_count_option(char *name, int fallback)
 	return value > 0 ? (uint32_t)value : 0;
 }
 
+/**
+ * Bits of an initiator SPI that stay when it changes. In charon's own table they
+ * choose the row; we do not need that, but a changed SPI looks the same so
+ */
+static uint64_t get_kept_spi_bits(void)
+{
+	uint64_t rows = 1, wanted;
+
+	wanted = get_count_option("ikesa_table_size", 1);
+	while (rows < wanted && rows < MAX_TABLE_ROWS)
+	{
+		rows *= 2;
+	}
+	return rows - 1;
+}
+
 /*
  * Described in header.
  */
@@ -1450,6 +1478,7 @@ ike_sa_manager_t *ivo_ike_sa_manager_create(ivo_sessiontable_t *table,
 		.spi_lock = rwlock_create(RWLOCK_TYPE_DEFAULT),
 		.spi_mask = get_spi_option("spi_mask"),
 		.spi_label = get_spi_option("spi_label"),
+		.kept_spi_bits = get_kept_spi_bits(),
 		.reuse_ikesa = lib->settings->get_bool(lib->settings, "%s.reuse_ikesa",
 											   TRUE, lib->ns),
 		.configs = linked_list_create(),

@@ -311,11 +311,11 @@ def test_reload_settings_changes_the_log_level(shared, new_client):
     """strongswan.conf is read again by the running daemon."""
     charon, client = shared.gw.charon, new_client(auth="psk")
     try:
-        charon.settings["filelog"] = {"log": {"mgr": 2}}
+        charon.settings["filelog"] = {"log": {"net": 2}}
         charon.write_settings()
         shared.gw.swanctl("--reload-settings")
         client.connects()
-        assert re.search(r"\[MGR\] checkout IKEv2 SA", charon.log())
+        assert re.search(r"\[NET\] waiting for data on sockets", charon.log())
     finally:
         del charon.settings["filelog"]
         charon.write_settings()

@@ -155,11 +155,10 @@ class Demo:
         stats = self.gateway.charon.control.stats()
         check(sorted(stats) == sorted(OUR_PLUGINS), f"not all plugins answer: {stats}")
         check(all(plugin["enabled"] for plugin in stats.values()), f"not all plugins are enabled: {stats}")
-        calls = stats["ivo-sessiontable"].get("delegated_calls", 0)
-        if calls:
-            say(f"""To be plain: the session table stands in the place of charon's IKE_SA manager, but it
-                still hands calls on to charon's own; {calls} so far. What it adds for now is that it counts
-                them.""")
+        calls = stats["ivo-sessiontable"]
+        check(calls["served_calls"] > 0 and calls["delegated_calls"] == 0, f"charon's own manager is in use: {calls}")
+        say(f"""The session table stands in the place of charon's IKE_SA manager: it served {calls["served_calls"]}
+            calls so far, and handed none on to charon's own.""")
 
     def rebind(self):
         """The NAT moves a client's port"""
