@@ -400,10 +400,6 @@ void start_new_spi(int actor, sa_t *sa, const uint32_t choice[CHOICES])
 	manager_call_t *call;
 	char name[16];
 
-	if (disturbs(NULL))
-	{
-		return;
-	}
 	call = call_create(METHOD_NEW_INITIATOR_SPI, "new_initiator_spi(%s)", sa_name(sa, name));
 	memcpy(call->choice, choice, sizeof(call->choice));
 	call->sa = sa;
