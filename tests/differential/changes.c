@@ -373,6 +373,10 @@ static void finish_new_spi(manager_call_t *this, int actor __attribute__((unused
 		call_result(this, ", but it is %s", changed ? "another one" : "the same");
 	}
 	call_result(this, ": %s", key_name(&key, buf));
+	if ((key.spi_i ^ this->key.spi_i) & (uint64_t)(run->sequence->options.table_size - 1))
+	{
+		call_result(this, ", in another row of the table");
+	}
 	if (this->yes)
 	{
 		check_label(this, ike_sa);

@@ -31,7 +31,7 @@ uint64_t run_spi(void *data __attribute__((unused)))
 		spi = prng_next(&prng) | 1;
 		run->spi_state = prng.state;
 		if (!forward_is_changing_spi())
-		{	/* where an SPI changes charon's manager uses only a part of this, so nobody else may get it: see allowed.c */
+		{	/* where an SPI changes charon's manager uses only a part of this, so nobody else may get it */
 			run->spi_last = spi;
 		}
 	}
