@@ -91,7 +91,8 @@ std::optional<ivo_child_t> ChildSaTable::find(std::uint8_t protocol, std::uint32
 }
 
 std::optional<ivo_child_t> ChildSaTable::find(std::uint32_t uniqueId) const {
-    return findIn(byUniqueId_, hashOfId(uniqueId), [&](const Entry& entry) { return entry.child.load(kLoad) == uniqueId; });
+    return findIn(byUniqueId_, hashOfId(uniqueId),
+                  [&](const Entry& entry) { return entry.child.load(kLoad) == uniqueId; });
 }
 
 bool ChildSaTable::heard(std::uint8_t protocol, std::uint32_t spi, const Address& destination, std::uint32_t now) {
@@ -146,7 +147,9 @@ bool ChildSaTable::has(std::uint8_t protocol, std::uint32_t spi, const Address& 
     return byPacket_.find(hashOf(key), [&](Place place) {
         const Entry& entry = slab_[place];
         ivo_child_t child{};
-        return read(entry, [&](const Entry& one) { return one.key.load(kLoad) == key; }, child) && child.inbound == inbound;
+        return read(
+                   entry, [&](const Entry& one) { return one.key.load(kLoad) == key; }, child) &&
+               child.inbound == inbound;
     });
 }
 

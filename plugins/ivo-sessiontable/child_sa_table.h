@@ -18,9 +18,9 @@ namespace ivo {
 /// CHILD_SAs by what is in each packet: SPI, destination, protocol. Apart from the IKE_SAs, because it is read for
 /// packets and written at rekeys.
 ///
-/// One cache line an entry and two entries a CHILD_SA, one for each direction; a look-up reads the line of the index and
-/// that of the entry. No reader writes anything but `heard`. An entry never changes but for that: charon removes and adds
-/// a CHILD_SA when its SPI, endpoint or owner changes.
+/// One cache line an entry and two entries a CHILD_SA, one for each direction; a look-up reads the line of the index
+/// and that of the entry. No reader writes anything but `heard`. An entry never changes but for that: charon removes
+/// and adds a CHILD_SA when its SPI, endpoint or owner changes.
 class ChildSaTable {
 public:
     ChildSaTable() = default;
@@ -71,7 +71,9 @@ private:
 
     std::uint64_t keyOf(std::uint8_t protocol, std::uint32_t spi, const Address& destination) const;
     static HashIndex::Hash hashOf(std::uint64_t key) { return static_cast<HashIndex::Hash>(key); }
-    HashIndex::Hash hashOfId(std::uint32_t uniqueId) const { return static_cast<HashIndex::Hash>(hash_.word(uniqueId)); }
+    HashIndex::Hash hashOfId(std::uint32_t uniqueId) const {
+        return static_cast<HashIndex::Hash>(hash_.word(uniqueId));
+    }
 
     /// Copy an entry if it is in use and fits.
     template <typename Fits>

@@ -92,7 +92,8 @@ std::uint32_t HalfOpen::count(const Address& address, bool responderOnly) const 
     std::size_t known = 0;
     index_.find(hashOf(digest), [&](Place place) {
         std::uint64_t word;
-        if (read(slab_[place], digest, word) && std::find(seen.begin(), seen.begin() + known, place) == seen.begin() + known) {
+        if (read(slab_[place], digest, word) &&
+            std::find(seen.begin(), seen.begin() + known, place) == seen.begin() + known) {
             sum += countOf(word, Role::responder) + (responderOnly ? 0 : countOf(word, Role::initiator));
             if (known < seen.size()) {
                 seen[known++] = place;

@@ -27,11 +27,11 @@ namespace ivo {
 /// compare-and-swap of an empty word and removing is one of a full word, and neither ever leaves something behind. A
 /// look-up reads the bucket's line.
 ///
-/// Growth. When there are four entries to a bucket, an array of twice the size takes the place of the current one, which
-/// it names as `previous`. Each insertion and removal then moves four buckets over. A look-up reads the previous array
-/// first and the current one after it. No thread ever waits for another's move. Arrays that were left stay mapped until
-/// the index is destroyed, as readers may still be in them, but their pages go back to the system: all of them together
-/// span as much address space as the current one.
+/// Growth. When there are four entries to a bucket, an array of twice the size takes the place of the current one,
+/// which it names as `previous`. Each insertion and removal then moves four buckets over. A look-up reads the previous
+/// array first and the current one after it. No thread ever waits for another's move. Arrays that were left stay mapped
+/// until the index is destroyed, as readers may still be in them, but their pages go back to the system: all of them
+/// together span as much address space as the current one.
 ///
 /// Entries that share all 32 bits of the hash lengthen one chain: it costs a cache line for seven of them.
 template <typename Policy>
@@ -188,7 +188,9 @@ private:
     static std::uint64_t pack(Hash hash, Place place) { return (std::uint64_t{hash} << 32) | (place + 1); }
     static bool isEntry(std::uint64_t word) { return word != 0 && word != kClosed; }
 
-    static Bucket& bucketOf(const Array& array, std::uint64_t entry) { return array.buckets[(entry >> 32) & array.mask]; }
+    static Bucket& bucketOf(const Array& array, std::uint64_t entry) {
+        return array.buckets[(entry >> 32) & array.mask];
+    }
 
     Array* makeArray(std::uint64_t buckets, Array* previous) {
         auto array = std::unique_ptr<Array>(new (std::nothrow) Array);
@@ -351,8 +353,8 @@ private:
         }
     }
 
-    /// Close all words of a bucket's chain, so that no entry gets in any more, and copy each entry before its word closes.
-    /// False when out of memory: the array then stays `previous` for good, which costs time, and no entry.
+    /// Close all words of a bucket's chain, so that no entry gets in any more, and copy each entry before its word
+    /// closes. False when out of memory: the array then stays `previous` for good, which costs time, and no entry.
     bool move(Bucket& from, Array& to) {
         std::array<Bucket*, 2> hints{};
         for (Bucket* bucket = &from; bucket;) {

@@ -70,8 +70,8 @@ ivo_ike_id_t IkeSaTable::idOf(const IkeSaSlot& slot) {
 }
 
 // What the two find() read of a slot belongs to the generation that they read before it. If the slot's life ended
-// since, the compare-and-swap that takes the turn fails, as the word has changed; if it succeeds, that life goes on, and
-// what was read before was written during it.
+// since, the compare-and-swap that takes the turn fails, as the word has changed; if it succeeds, that life goes on,
+// and what was read before was written during it.
 
 std::optional<IkeSaTable::Found> IkeSaTable::find(const ivo_ike_id_t& id) const {
     std::optional<Found> newest;
@@ -108,8 +108,8 @@ std::optional<IkeSaTable::Found> IkeSaTable::find(std::uint32_t uniqueId) const 
 thread_local IkeSaTable::Last IkeSaTable::last_;
 
 std::optional<Place> IkeSaTable::find(void* sa) const {
-    // The caller has it, so the slot does not change under us; and the SA's address is nobody else's: whatever live slot
-    // has it is the one. Mostly it is the one that this thread checked out last.
+    // The caller has it, so the slot does not change under us; and the SA's address is nobody else's: whatever live
+    // slot has it is the one. Mostly it is the one that this thread checked out last.
     if (last_.table == this && last_.place < slots_.used()) {
         const IkeSaSlot& slot = this->slot(last_.place);
         if (slot.sa.load(std::memory_order_relaxed) == sa && slot.turn.alive()) {
@@ -217,8 +217,8 @@ Digest IkeSaTable::digestOf(const ivo_ike_message_t& message) const {
 
 namespace {
 
-/// An initial message, which receiver_t has counted as half-open; `version` is the IKE version it asks for, or 0 for one
-/// that no IKE_SA is made for.
+/// An initial message, which receiver_t has counted as half-open; `version` is the IKE version it asks for, or 0 for
+/// one that no IKE_SA is made for.
 bool isInitial(const ivo_ike_message_t& message, std::uint8_t& version) {
     const bool first = message.message_id == 0 && message.id.responder_spi == 0;
     version = 0;
@@ -505,8 +505,11 @@ void IkeSaTable::forgetHalfOpen(IkeSaSlot& slot) {
 
 Digest IkeSaTable::digestOf(const ivo_peers_t& peers) const {
     // The lengths keep the pieces apart.
-    return hash_.digest({bytesOf(peers.me.type), bytesOf(peers.me.length), {peers.me.bytes, peers.me.length},
-                         bytesOf(peers.other.type), {peers.other.bytes, peers.other.length}});
+    return hash_.digest({bytesOf(peers.me.type),
+                         bytesOf(peers.me.length),
+                         {peers.me.bytes, peers.me.length},
+                         bytesOf(peers.other.type),
+                         {peers.other.bytes, peers.other.length}});
 }
 
 void IkeSaTable::setPeers(void* sa, const ivo_peers_t& peers) {
@@ -628,9 +631,9 @@ bool IkeSaTable::between(const IkeSaSlot& slot, const Digest& peers, std::uint8_
            (family == 0 || slot.family.load(std::memory_order_acquire) == family);
 }
 
-// The identities and the ID must be those of one life: check_uniqueness() may destroy the SA of that ID. All that is read
-// here is loaded with acquire and was stored with release, so whoever has read something of a later life also sees that
-// the generation has changed.
+// The identities and the ID must be those of one life: check_uniqueness() may destroy the SA of that ID. All that is
+// read here is loaded with acquire and was stored with release, so whoever has read something of a later life also sees
+// that the generation has changed.
 
 bool IkeSaTable::hasContact(const ivo_peers_t& peers, std::uint8_t family) const {
     const Digest digest = digestOf(peers);
@@ -656,8 +659,8 @@ std::vector<ivo_ike_id_t> IkeSaTable::idsBetween(const ivo_peers_t& peers, std::
         if (!between(slot, digest, family)) {
             return false;
         }
-        const Found one{slot.peersSince.load(std::memory_order_acquire), slot.peersOrder.load(std::memory_order_acquire),
-                        idOf(slot)};
+        const Found one{slot.peersSince.load(std::memory_order_acquire),
+                        slot.peersOrder.load(std::memory_order_acquire), idOf(slot)};
         if (slot.turn.generation() == generation) {
             latest = std::max(latest, one.since);
             found.push_back(one);

@@ -48,8 +48,8 @@ std::optional<Place> InitMessages::add(const Digest& message, std::uint64_t spi)
 bool InitMessages::prevails(const Digest& message, Place place) {
     Node& ours = slab_[place];
     const std::uint64_t order = ours.order.load(std::memory_order_relaxed);
-    // Of two threads that have both added theirs at least one must see the other's: both change order_ after adding, and
-    // the one that comes second has all that the first did before.
+    // Of two threads that have both added theirs at least one must see the other's: both change order_ after adding,
+    // and the one that comes second has all that the first did before.
     order_.fetch_add(1, std::memory_order_acq_rel);
     const bool lost = index_.find(hashOf(message), [&](Place other) {
         Node& node = slab_[other];

@@ -14,8 +14,8 @@
 namespace ivo {
 
 /// The initial messages from which IKE_SAs were made, as digests, with the SPI that was given to each: what tells a
-/// retransmission. Lock-free but for one case: a thread that brings the very bytes that another thread is adding at this
-/// instant lets that one finish.
+/// retransmission. Lock-free but for one case: a thread that brings the very bytes that another thread is adding at
+/// this instant lets that one finish.
 class InitMessages {
 public:
     explicit InitMessages(const KeyedHash& hash) : hash_(hash) {}

@@ -18,8 +18,8 @@ namespace ivo {
 using Place = std::uint32_t;
 
 /// Objects of one type at places that never move and, once used, never become anything else until the slab is
-/// destroyed. So a reader that lost a race still reads a T: it finds out by the object's generation, not by a crash, and
-/// needs neither a lock nor a grace period.
+/// destroyed. So a reader that lost a race still reads a T: it finds out by the object's generation, not by a crash,
+/// and needs neither a lock nor a grace period.
 ///
 /// T is made of zero bytes, has nothing to destroy, and has a member `std::atomic<Place> nextFree` that is the slab's
 /// while the object is free. Segments double in size, so that a slab grows from 64 objects to millions without moving
@@ -111,7 +111,8 @@ private:
         return static_cast<Place>(place);
     }
 
-    /// Make sure that a segment exists, before a place in it is counted as used. Two threads may both make it; one gives its own back.
+    /// Make sure that a segment exists, before a place in it is counted as used. Two threads may both make it; one
+    /// gives its own back.
     bool provide(unsigned segment) {
         if (segments_[segment].load(std::memory_order_acquire)) {
             return true;

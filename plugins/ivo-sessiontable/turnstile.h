@@ -21,9 +21,10 @@ enum class Generation : std::uint32_t {};
 ///     generation    alive  driveout  next       serving
 ///
 /// `next` and `serving` are the two numbers of a ticket lock: a thread takes the number `next` and holds the SA when
-/// `serving` comes to it. Equal numbers mean that nobody holds it. Because each thread has a number, a release wakes the
-/// one whose turn it is and nobody can be passed. Once `driveout` is set no number is given out, and those who wait put
-/// theirs back, in any order, by lowering `next`: from then on only the difference, how many there are, means anything.
+/// `serving` comes to it. Equal numbers mean that nobody holds it. Because each thread has a number, a release wakes
+/// the one whose turn it is and nobody can be passed. Once `driveout` is set no number is given out, and those who wait
+/// put theirs back, in any order, by lowering `next`: from then on only the difference, how many there are, means
+/// anything.
 ///
 /// No access is weaker than acquire or release: taking a turn acquires what the last holder released. The uncontended
 /// checkout and checkin are one compare-and-swap each.
@@ -37,7 +38,8 @@ public:
         over,  ///< it is of another generation: look it up again
     };
 
-    /// Waiting threads that a slot has room for; further ones are told that it is busy. charon has some tens of threads.
+    /// Waiting threads that a slot has room for; further ones are told that it is busy. charon has some tens of
+    /// threads.
     static constexpr std::uint32_t kMostWaiting = (1u << 14) - 1;
 
     bool alive() const { return word_.load(std::memory_order_acquire) & kAlive; }

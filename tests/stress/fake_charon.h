@@ -6,8 +6,8 @@
 #include <atomic>
 #include <cstdint>
 
-/// An IKE_SA that only knows what the table asks for. Its fields are plain: whoever touches it must have it checked out,
-/// and ThreadSanitizer says so if not.
+/// An IKE_SA that only knows what the table asks for. Its fields are plain: whoever touches it must have it checked
+/// out, and ThreadSanitizer says so if not.
 struct FakeSa {
     static constexpr std::uint32_t kAlive = 0x600d600d;
 
@@ -23,7 +23,9 @@ struct FakeSa {
 class FakeCharon : public ivo_charon_t {
 public:
     FakeCharon() : ivo_charon_t{} {
-        describe = [](const ivo_charon_t*, void* sa, ivo_ike_sa_t* out) { *out = static_cast<FakeSa*>(sa)->description; };
+        describe = [](const ivo_charon_t*, void* sa, ivo_ike_sa_t* out) {
+            *out = static_cast<FakeSa*>(sa)->description;
+        };
         other_address = [](const ivo_charon_t*, void* sa, ivo_address_t* out) {
             *out = static_cast<FakeSa*>(sa)->description.other;
         };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //
 // Threads that do everything at once on a small table of IKE_SAs, so that they meet; then a flush while they still try.
-// What must hold: nobody has an SA that somebody else has, nothing is used after it went, every SA goes exactly once, and
-// all counts end at 0. Made for --enable-tsan and --enable-asan builds, where the fake SAs' plain fields tell.
+// What must hold: nobody has an SA that somebody else has, nothing is used after it went, every SA goes exactly once,
+// and all counts end at 0. Made for --enable-tsan and --enable-asan builds, where the fake SAs' plain fields tell.
 //
 // usage: table_stress [SEED [SECONDS [THREADS]]]
 
@@ -63,11 +63,11 @@ public:
         must(table.halfOpen().count(true) == 0, "half-open counts as responder are left");
         must(table.halfOpen().addresses() == 0, "half-open addresses are left");
         must(charon.made.load() == charon.destroyed.load(), "an SA went twice or never");
-        std::printf("seed %llu: %llu operations, %llu SAs, %llu checkouts, %llu closed by flush, %llu refused\n",
-                    static_cast<unsigned long long>(seed), static_cast<unsigned long long>(operations.load()),
-                    static_cast<unsigned long long>(charon.made.load()), static_cast<unsigned long long>(checkouts.load()),
-                    static_cast<unsigned long long>(charon.closed.load()),
-                    static_cast<unsigned long long>(table.refused()));
+        std::printf(
+            "seed %llu: %llu operations, %llu SAs, %llu checkouts, %llu closed by flush, %llu refused\n",
+            static_cast<unsigned long long>(seed), static_cast<unsigned long long>(operations.load()),
+            static_cast<unsigned long long>(charon.made.load()), static_cast<unsigned long long>(checkouts.load()),
+            static_cast<unsigned long long>(charon.closed.load()), static_cast<unsigned long long>(table.refused()));
     }
 
 private:
@@ -231,8 +231,9 @@ private:
                     walk(random);
                     break;
                 case 4:
-                    if (void* sa = table.checkout(static_cast<std::uint32_t>(
-                                charon.nextUniqueId.load() - random() % 256)).handOver()) {
+                    if (void* sa =
+                            table.checkout(static_cast<std::uint32_t>(charon.nextUniqueId.load() - random() % 256))
+                                .handOver()) {
                         use(sa);
                         give(sa, random);
                     }

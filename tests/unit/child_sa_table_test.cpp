@@ -126,7 +126,8 @@ TEST(ChildSaTable, isNeverSeenHalf) {
         for (std::uint32_t i = 0; !stop; i++) {
             const std::uint32_t number = 1 + i % 64;
             if (const auto found = table.find(kEsp, number * 2, Address(v4(1)))) {
-                wrong += found->unique_id != number || found->ike_unique_id != number + 1000 || found->spi != number * 2;
+                wrong +=
+                    found->unique_id != number || found->ike_unique_id != number + 1000 || found->spi != number * 2;
             }
             table.heard(kEsp, number * 2, Address(v4(1)), i);
         }

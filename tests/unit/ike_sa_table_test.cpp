@@ -56,7 +56,9 @@ TEST_GROUP(IkeSaTable) {
     IkeSaTable table;
     ivo_checkout_t how = IVO_CHECKOUT_UNKNOWN;
 
-    void setup() override { limit(0); }
+    void setup() override {
+        limit(0);
+    }
     void teardown() override {
         table.clear();
         UNSIGNED_LONGS_EQUAL(charon.made.load(), charon.destroyed.load());
@@ -74,7 +76,7 @@ TEST_GROUP(IkeSaTable) {
         }
         return sa;
     }
-    void checkin(FakeSa* sa) {
+    void checkin(FakeSa * sa) {
         bool wants = false;
         CHECK(table.update(sa, wants));
         if (wants) {
@@ -82,14 +84,16 @@ TEST_GROUP(IkeSaTable) {
         }
         table.release(sa);
     }
-    void* checkout(const ivo_ike_id_t& id) { return table.checkout(id, how).handOver(); }
+    void* checkout(const ivo_ike_id_t& id) {
+        return table.checkout(id, how).handOver();
+    }
     void* checkout(const ivo_ike_message_t& message) {
         if (message.exchange == IVO_EXCHANGE_IKE_SA_INIT) {
             table.halfOpen().raise(Address(message.source), ivo::Role::responder);
         }
         return table.checkout(message, how).handOver();
     }
-    void gives(FakeSa* sa, const ivo_ike_id_t& id) {
+    void gives(FakeSa * sa, const ivo_ike_id_t& id) {
         POINTERS_EQUAL(sa, checkout(id));
         if (sa) {
             table.release(sa);
@@ -426,8 +430,8 @@ TEST(IkeSaTable, findsWhatAListFinds) {
                 const bool role = id.version == 1 || its.initiator == id.initiator;
                 const bool equal = its.version == id.version && role && its.initiator_spi == id.initiator_spi &&
                                    its.responder_spi == id.responder_spi;
-                const bool half = role && its.initiator_spi == id.initiator_spi &&
-                                  (its.responder_spi == 0 || id.responder_spi == 0);
+                const bool half =
+                    role && its.initiator_spi == id.initiator_spi && (its.responder_spi == 0 || id.responder_spi == 0);
                 const auto key = [](const ivo_ike_id_t& one) {
                     return one.version == 1 || one.initiator ? one.initiator_spi : one.responder_spi;
                 };

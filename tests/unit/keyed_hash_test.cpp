@@ -20,7 +20,7 @@ std::vector<std::uint8_t> counting(std::size_t length) {
 
 }  // namespace
 
-TEST_GROUP(KeyedHash) {};
+TEST_GROUP(KeyedHash){};
 
 TEST(KeyedHash, isSipHash24) {
     CHECK(reference.bytes(counting(0)) == 0x726fdb47dd0e0e31u);
@@ -43,7 +43,8 @@ TEST(KeyedHash, piecesMakeOneMessage) {
     const auto whole = reference.digest({bytes});
     for (std::size_t cut = 0; cut <= all.size(); cut++) {
         for (std::size_t second = cut; second <= all.size(); second++) {
-            CHECK(reference.digest({bytes.first(cut), bytes.subspan(cut, second - cut), bytes.subspan(second)}) == whole);
+            CHECK(reference.digest({bytes.first(cut), bytes.subspan(cut, second - cut), bytes.subspan(second)}) ==
+                  whole);
         }
     }
 }
