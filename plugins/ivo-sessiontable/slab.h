@@ -75,6 +75,8 @@ public:
         const unsigned segment = segmentOf(place);
         // acquire: pairs with the publication in takeUnused(). The place itself came from an index that was published
         // later, so the segment is there.
+        // The analyzer does not know that bit_width() of what is at least kFirst is more than kFirstBits.
+        // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult)
         return segments_[segment].load(std::memory_order_acquire)[place + kFirst - (std::uint64_t{kFirst} << segment)];
     }
 

@@ -328,8 +328,9 @@ KILLED_RUN = """
 def test_an_interrupted_run_leaves_nothing(number):
     """SIGINT and SIGTERM: the run cleans up itself. SIGKILL: the next one does."""
     script = textwrap.dedent(KILLED_RUN.format(folder=str(Path(__file__).parent)))
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                          text=True) as run:
+    # Whoever runs the tests in the background may have SIGINT ignored, which is inherited.
+    with subprocess.Popen(["env", "--default-signal=INT", sys.executable, "-c", script], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True) as run:
         prefix = run.stdout.readline().strip()
         charon = Namespace(f"{prefix}-gw").pids()
         assert len(charon) == 1
