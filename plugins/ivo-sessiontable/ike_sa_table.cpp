@@ -674,8 +674,8 @@ std::vector<ivo_ike_id_t> IkeSaTable::idsBetween(const ivo_peers_t& peers, std::
     }
     std::ranges::sort(found, {}, &Found::order);
     // A growing index may show one twice.
-    const auto rest = std::ranges::unique(found, {}, &Found::order);
-    found.erase(rest.begin(), rest.end());
+    const auto same = [](const Found& one, const Found& other) { return one.order == other.order; };
+    found.erase(std::unique(found.begin(), found.end(), same), found.end());
     std::vector<ivo_ike_id_t> ids;
     ids.reserve(found.size());
     for (const Found& one : found) {
