@@ -211,38 +211,9 @@ def test_mutated(shared, spoofer, real_packets, say):
         packets.append(packet)
     spi = struct.pack("!I", sa.child.spi_in)
     packets_esp = [mutate(rng, spi + rng.choice(esp)[4:], esp) for _ in range(int(2000 * AMOUNT))]
-    # Stock charon dies of a packet for an SPI in use that has an IV and an ICV but nothing between them, 8 + 8 + 16 bytes
-    # (seen once with 5.9.8: memeq_const() below libipsec's decryption): such are left out, and those a little longer.
+    # Stock charon 5.9.8 dies of a packet for an SPI in use that has an IV and an ICV but nothing between them, 8 + 8 + 16
+    # bytes (memeq_const() below libipsec's decryption): such are left out, and those a little longer.
     packets_esp = [packet for packet in packets_esp if packet[:4] != spi or not 32 <= len(packet) < 36]
-    with unharmed(shared, spoofer, say):
-        send_ike(spoofer, packets)
-        spoofer.send_all(((source, rng.randbytes(rng.randrange(1, 1400))) for source, _ in
-                          zip(sources(spoofer), range(int(500 * AMOUNT)))), NATT_PORT)
-
-
-def test_mutated(shared, spoofer, real_packets, say):
-    """Real packets with bits flipped, fields replaced, parts cut out, doubled and swapped, many for alice's own SAs."""
-    rng, (ike, esp) = spoofer.random, real_packets
-    ike = [*ike, *(spoofer.request(number).message() for number in range(4))]
-    sa = shared.gw.sa_of(shared.alice)
-    hers = sa.initiator_spi, sa.responder_spi
-    packets = []
-    for number in range(int(5000 * AMOUNT)):
-        packet = mutate(rng, rng.choice(ike), ike)
-        if number % 5 == 0 and len(packet) > 28 and packet[18] != ExchangeType.IKE_SA_INIT:
-            # For alice's IKE_SA, outside of its window: inside see test_one_forged_packet_ends_no_tunnel.
-            packet = struct.pack("!QQ", *hers) + packet[16:20] + struct.pack("!I", rng.randrange(100, 2**32)) + packet[24:]
-        elif number % 5 == 1:
-            # Inside of its window, forged as far as somebody without the keys can.
-            packet = ike_message(rng.choice((ExchangeType.INFORMATIONAL, ExchangeType.CREATE_CHILD_SA)),
-                                 [(PayloadType.ENCRYPTED, rng.randbytes(rng.randrange(40, 300)))], *hers, rng.randrange(12),
-                                 rng.choice((0, FLAG_INITIATOR, FLAG_RESPONSE, FLAG_INITIATOR | FLAG_RESPONSE)))
-        packets.append(packet)
-    spi = struct.pack("!I", sa.child.spi_in)
-    packets_esp = [mutate(rng, spi + rng.choice(esp)[4:], esp) for _ in range(int(2000 * AMOUNT))]
-    # Stock libipsec 5.9.8 dies of some packets for an SPI in use that end before their ICV does: SPI and sequence number,
-    # IV, padding fields and ICV of AES-GCM are the least that is sent.
-    packets_esp = [packet for packet in packets_esp if packet[:4] != spi or len(packet) >= 8 + 8 + 4 + 16]
     with unharmed(shared, spoofer, say):
         send_ike(spoofer, packets)
         spoofer.send_all(((source, packet) for source, packet in zip(sources(spoofer), packets_esp)
